@@ -1,0 +1,92 @@
+"""tokzoo: the zoo of visual tokenizers, and the benchmark that judges them.
+
+Every public name is imported on first use, so that ``import tokzoo`` and the command line stay free of torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tokzoo._version import TOKZOO_API, __version__
+
+_EXPORTS = {
+    "tokzoo.contracts.errors": ("Diverged", "Refusal", "TokzooError"),
+    "tokzoo.contracts.specs": (
+        "Chain",
+        "CodeSpec",
+        "FeatureMapSpec",
+        "HiddenSpec",
+        "ImageSpec",
+        "LatentSpec",
+        "MetricInfo",
+    ),
+    "tokzoo.contracts.configs": (
+        "ARConfig",
+        "ComponentConfig",
+        "ComponentRef",
+        "Config",
+        "DatasetConfig",
+        "DecoderConfig",
+        "EncoderConfig",
+        "ImageTermConfig",
+        "MetricConfig",
+        "QuantizerConfig",
+        "RegularizerConfig",
+        "TeacherConfig",
+    ),
+    "tokzoo.contracts.outputs": (
+        "ARLoss",
+        "Assignment",
+        "Decoded",
+        "Encoded",
+        "Overwritten",
+        "Pass",
+        "Progress",
+        "Quantized",
+        "StepContext",
+        "View",
+    ),
+    "tokzoo.contracts.interfaces": (
+        "ARModel",
+        "Adversary",
+        "Dataset",
+        "Decoder",
+        "EfficiencyProbe",
+        "Encoder",
+        "ImageTerm",
+        "LikelihoodBatch",
+        "Metric",
+        "Quantizer",
+        "ReconstructionBatch",
+        "Regularizer",
+        "Split",
+        "Teacher",
+    ),
+    "tokzoo.registry.component": ("ComponentSpec",),
+    "tokzoo.registry.hookspecs": ("hookimpl",),
+    "tokzoo.assembly.tokenizer": ("Tokenizer",),
+}
+_HOME = {name: module for module, names in _EXPORTS.items() for name in names}
+
+if TYPE_CHECKING:
+    from tokzoo.assembly.tokenizer import Tokenizer as Tokenizer
+    from tokzoo.contracts.configs import *  # noqa: F403
+    from tokzoo.contracts.errors import *  # noqa: F403
+    from tokzoo.contracts.interfaces import *  # noqa: F403
+    from tokzoo.contracts.outputs import *  # noqa: F403
+    from tokzoo.contracts.specs import *  # noqa: F403
+    from tokzoo.registry.component import ComponentSpec as ComponentSpec
+    from tokzoo.registry.hookspecs import hookimpl as hookimpl
+
+__all__ = ["TOKZOO_API", "__version__", *_HOME]  # noqa: PLE0604 - names, computed once above
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'tokzoo' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,221 @@
+"""Config classes: what a component can be told, and what it answers about shapes. No torch here.
+
+A plugin subclasses one of these per component. The solver calls the spec methods in the order encoder, quantizer,
+decoder, regularizers, AR model, before any weight exists; each raises :class:`Refusal` with a reason where it cannot
+work with what it is offered.
+"""
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
+
+from tokzoo.contracts.errors import Refusal
+from tokzoo.contracts.specs import (
+    Chain,
+    CodeSpec,
+    FeatureMapSpec,
+    HiddenSpec,
+    ImageSpec,
+    LatentSpec,
+    Layout,
+    MetricInfo,
+    Tap,
+)
+
+Stage = Literal["reconstruction", "likelihood", "generation", "representation", "efficiency"]
+
+
+class Config(BaseModel):
+    """Base of every config model: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+
+
+class ComponentConfig(Config):
+    """Base of every component's config."""
+
+    provides: ClassVar[frozenset[str]] = frozenset()
+    """Capabilities others may rely on, such as ``"assignment"`` (see ``contracts.capabilities``)."""
+
+    requires: ClassVar[frozenset[str]] = frozenset()
+    """Capabilities this component needs some other component of the tokenizer to provide."""
+
+    def weight_of(self, term: str) -> float:
+        """The weight of one of the component's own loss terms, which it returns unweighted."""
+        return 1.0
+
+
+class EncoderConfig(ComponentConfig):
+    """An encoder: images to a latent."""
+
+    layout: ClassVar[Layout]
+    """The layout of its latent, known before its size: the quantizer is asked what it wants for it."""
+
+    @abstractmethod
+    def latent_spec(self, image: ImageSpec, channels: int | None) -> LatentSpec:
+        """The latent made from such images, projected to ``channels`` (None: the encoder's own choice)."""
+
+    def feature_map_spec(self, image: ImageSpec) -> FeatureMapSpec | None:
+        """The feature map handed on beside the latent, if there is one."""
+        return None
+
+
+class QuantizerConfig(ComponentConfig):
+    """A quantizer: a latent to codes, and codes back to a latent."""
+
+    def wants(self, layout: Layout) -> int | None:
+        """How many channels the encoder should project to (the codebook dimension); None takes any."""
+        return None
+
+    @abstractmethod
+    def code_spec(self, latent: LatentSpec) -> CodeSpec | None:
+        """The codes of such a latent; None for a continuous quantizer."""
+
+    def hands_on(self, latent: LatentSpec) -> LatentSpec:
+        """The quantized latent."""
+        return latent
+
+
+class DecoderConfig(ComponentConfig):
+    """A decoder: a quantized latent to images."""
+
+    @abstractmethod
+    def accepts(self, latent: LatentSpec, image: ImageSpec) -> None:
+        """Raise :class:`Refusal` unless such a latent can be decoded to such images."""
+
+    def accepts_feature_map(self, feature_map: FeatureMapSpec, image: ImageSpec) -> None:
+        """Raise :class:`Refusal` unless the feature map can be decoded directly (``"feature_map_decoding"``)."""
+        raise Refusal("cannot decode a feature map")
+
+    def hidden_spec(self, tap: Tap, latent: LatentSpec, image: ImageSpec) -> HiddenSpec:
+        """The hidden states served at ``tap``."""
+        raise Refusal(f"serves no hidden states (asked for tap {tap!r})")
+
+
+class RegularizerConfig(ComponentConfig):
+    """One term of the training objective.
+
+    ``start`` and ``stop`` gate it: a step (int) or a fraction of the budget (float in [0, 1)). Active while
+    ``start <= step < stop``, steps counted from 0.
+    """
+
+    weight: float = Field(1.0, description="factor of the term in the objective")
+    start: int | float = Field(0, ge=0, description="first active step: an int, or a fraction of the budget")
+    stop: int | float | None = Field(None, ge=0, description="first inactive step; null: never")
+
+    @model_validator(mode="after")
+    def _gates_are_steps_or_fractions(self) -> Self:
+        for name in ("start", "stop"):
+            value = getattr(self, name)
+            if isinstance(value, float) and not value < 1:
+                raise ValueError(f"{name}: a float is a fraction of the budget below 1; write a step as an integer")
+        return self
+
+    def weight_of(self, term: str) -> float:
+        """The weight of one of its terms."""
+        return self.weight
+
+    def taps(self) -> tuple[Tap, ...]:
+        """The decoder taps it reads."""
+        return ()
+
+    def accepts(self, chain: Chain) -> None:
+        """Raise :class:`Refusal` unless it can work in this tokenizer."""
+
+
+class ImageTermConfig(RegularizerConfig):
+    """A term that compares reconstructions with images (see ``interfaces.ImageTerm``)."""
+
+    views: tuple[str, ...] | None = Field(None, description="names of the views it runs over; null: all")
+
+
+class ARConfig(ComponentConfig):
+    """An autoregressive (or masked, or next-scale) model of codes."""
+
+    sampler: ClassVar[type[Config]]
+    """The config model of its sampler (temperature, top-k, guidance …)."""
+
+    @abstractmethod
+    def accepts(self, codes: CodeSpec, classes: int | None) -> None:
+        """Raise :class:`Refusal` unless it can learn such codes."""
+
+
+class DatasetConfig(ComponentConfig):
+    """A dataset. These answers read no image."""
+
+    @abstractmethod
+    def image_spec(self) -> ImageSpec:
+        """What its images are after its own resizing and padding."""
+
+    @abstractmethod
+    def class_names(self) -> tuple[str, ...] | None:
+        """Class names in label order; None without labels."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash of the content: stages are cached by it. Must be quick, and torch-free."""
+
+
+class TeacherConfig(ComponentConfig):
+    """A frozen network whose features a regularizer aligns with."""
+
+    @abstractmethod
+    def hidden_spec(self, image: ImageSpec) -> HiddenSpec:
+        """The features it makes of such images."""
+
+
+class MetricConfig(ComponentConfig):
+    """A metric: some numbers measured in one stage, each with the same protocol."""
+
+    stage: ClassVar[Stage]
+    reports: ClassVar[tuple[MetricInfo, ...]]
+
+    @abstractmethod
+    def protocol(self) -> dict[str, Any]:
+        """Everything that must be equal for two numbers to be comparable. JSON.
+
+        The runner adds what the track decides (dataset, split, sample count, AR probe).
+        """
+
+
+KINDS: dict[str, type[ComponentConfig]] = {
+    "encoder": EncoderConfig,
+    "quantizer": QuantizerConfig,
+    "decoder": DecoderConfig,
+    "regularizer": RegularizerConfig,
+    "ar": ARConfig,
+    "dataset": DatasetConfig,
+    "teacher": TeacherConfig,
+    "metric": MetricConfig,
+}
+
+
+class ComponentRef:
+    """The type of a config field that holds another component: ``teacher: ComponentRef["teacher"]``.
+
+    Written in a recipe like any slot, ``{use: timm, model: …}``. While a recipe is resolved the reference is validated
+    by the component it names, and the field holds a slot with ``.use`` and ``.config``.
+    """
+
+    def __class_getitem__(cls, kind: str) -> Any:
+        if kind not in KINDS:
+            raise TypeError(f"ComponentRef[{kind!r}]: kinds are {', '.join(KINDS)}")
+        return type(f"ComponentRef_{kind}", (cls,), {"kind": kind})
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        kind: str = source.kind
+
+        def validate(value: Any, info: core_schema.ValidationInfo) -> Any:
+            if hasattr(value, "config") and hasattr(value, "use"):
+                return value
+            if not info.context or "resolve" not in info.context:
+                raise ValueError(f"a reference to a {kind} needs a catalogue: resolve the recipe, or pass a slot")
+            return info.context["resolve"](kind, value)
+
+        return core_schema.with_info_plain_validator_function(
+            validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda slot: slot.dump()),
+        )

@@ -1,0 +1,36 @@
+"""Errors whose message is for a person: what is wrong, where, and how to mend it."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class TokzooError(Exception):
+    """Anything the user can mend. The command line prints the message alone, without a traceback."""
+
+
+class Refusal(TokzooError):
+    """A component cannot work with what flows to it.
+
+    Raised by the spec methods of config classes, with the reason in words ("wants a sequence"). The solver adds
+    which edge failed and what would fit.
+    """
+
+
+class Diverged(TokzooError):
+    """Training produced a non-finite number; the message names the term and the step."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The nearest known name as a question, or all of them where nothing is near.
+
+    >>> suggest("codez", ["codes", "dim"])
+    "did you mean 'codes'?"
+    """
+    options = sorted(known)
+    # A name is often typed without its organisation ("fsq" for "me/fsq") or its version ("x" for "x@1").
+    near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    if not near:
+        near = [option for option in options if name and name in option][:1]
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"known: {', '.join(options)}" if options else "none is known"

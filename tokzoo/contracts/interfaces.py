@@ -1,0 +1,248 @@
+"""The interfaces every component implements. A component is built from its config and the shapes it was promised."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tokzoo.contracts.outputs import (
+    ARLoss,
+    Decoded,
+    Encoded,
+    Overwritten,
+    Pass,
+    Progress,
+    Quantized,
+    StepContext,
+    View,
+)
+from tokzoo.contracts.specs import Chain, CodeSpec, ImageSpec, LatentSpec, Tap
+
+
+class Encoder(nn.Module, ABC):
+    """Images to a latent."""
+
+    def __init__(self, config: Any, image: ImageSpec, latent: LatentSpec) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Encoded:
+        """Encode ``[B, C, H, W]`` in [-1, 1] to a latent ``[B, N, c]`` as the config's ``latent_spec`` promised."""
+
+
+class Quantizer(nn.Module, ABC):
+    """A latent to codes and back.
+
+    Its state is parameters and buffers. What only training needs (usage counters, reservoirs) goes into buffers with
+    ``persistent=False``: checkpoints keep them, the saved tokenizer does not. In eval mode ``decode(forward(z).codes)``
+    equals ``forward(z).latent``.
+    """
+
+    def __init__(self, config: Any, latent: LatentSpec) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def forward(self, latent: Tensor) -> Quantized:
+        """Quantize ``[B, N, c]``."""
+
+    @abstractmethod
+    def decode(self, codes: Tensor) -> Tensor:
+        """The quantized latent ``[B, N, c]`` of codes ``[B, M]`` or ``[B, M, L]``."""
+
+    def before_step(self, context: StepContext) -> None:
+        """Called before each training step, outside compiled code; ``context.latent`` is None."""
+
+    def after_step(self, context: StepContext) -> Sequence[Overwritten]:
+        """Called after each optimizer step, outside compiled code, with the step's latents gathered over ranks.
+
+        Returns the parameters whose rows it overwrote.
+        """
+        return ()
+
+
+class Decoder(nn.Module, ABC):
+    """A quantized latent to images. Keeps the hidden states of ``taps`` and no others."""
+
+    def __init__(self, config: Any, latent: LatentSpec, image: ImageSpec, taps: tuple[Tap, ...] = ()) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def forward(self, latent: Tensor, target: Tensor | None = None) -> Decoded:
+        """Decode ``[B, N, c]``; ``target`` (training only) is for decoders that learn by their own loss."""
+
+    def decode(self, latent: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Images of a latent; ``generator`` seeds a generative decoder."""
+        return self.forward(latent).images
+
+
+class Regularizer(nn.Module):
+    """One term of the objective: implements any of ``transform``, ``views`` and ``terms``."""
+
+    def __init__(self, config: Any, chain: Chain) -> None:
+        super().__init__()
+        self.config = config
+
+    def transform(self, latent: Tensor, state: Pass) -> Tensor:
+        """Change the quantized latent before it is decoded (nested dropout)."""
+        return latent
+
+    def views(self, state: Pass) -> dict[str, View]:
+        """Further reconstructions by name, beside ``"main"``."""
+        return {}
+
+    def terms(self, state: Pass) -> dict[str, Tensor]:
+        """Unweighted scalars by name; a term named "" is logged under the regularizer's role alone."""
+        return {}
+
+
+class ImageTerm(Regularizer):
+    """A regularizer that compares images, on every view its config names (default all)."""
+
+    @abstractmethod
+    def distance(self, images: Tensor, target: Tensor) -> Tensor:
+        """A scalar for reconstructions and targets ``[B, C, H, W]``."""
+
+    def terms(self, state: Pass) -> dict[str, Tensor]:
+        """The distance of each view; that of ``"main"`` under the role's own name."""
+        chosen = state.views if self.config.views is None else self.config.views
+        return {
+            "" if name == "main" else name: self.distance(state.views[name].decoded.images, state.views[name].target)
+            for name in chosen
+            if name in state.views
+        }
+
+
+class Adversary(Regularizer):
+    """A regularizer with a player of its own, trained in alternation with the tokenizer."""
+
+    @abstractmethod
+    def adversary_parameters(self) -> Iterable[nn.Parameter]:
+        """What its own optimizer trains; the tokenizer's optimizer leaves these alone."""
+
+    @abstractmethod
+    def adversary_terms(self, state: Pass) -> dict[str, Tensor]:
+        """Its own loss terms, on views whose images are detached."""
+
+
+class ARModel(nn.Module, ABC):
+    """A model of codes. ``quantizer`` (frozen) is for models that read latents (VAR)."""
+
+    def __init__(self, config: Any, codes: CodeSpec, classes: int | None, quantizer: Quantizer | None = None) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def forward(self, codes: Tensor, labels: Tensor | None, progress: Progress | None = None) -> ARLoss:
+        """The loss of codes ``[B, M]`` or ``[B, M, L]`` given labels int64 ``[B]``.
+
+        In training mode, dropout and label dropout draw from torch's global generator, seeded by the loop each step.
+        """
+
+    @abstractmethod
+    def sample(self, labels: Tensor | None, sampler: Any, seeds: Tensor) -> Tensor:
+        """Codes of ``len(seeds)`` images; image i depends on ``labels[i]`` and ``seeds[i]`` (int64) alone.
+
+        So any sample can be made again by itself, whatever the batch size.
+        """
+
+    @abstractmethod
+    def features(self, codes: Tensor, labels: Tensor | None, layer: int) -> Tensor:
+        """Hidden states ``[B, T, D]`` after block ``layer`` (1-based); labels None: the null class."""
+
+
+class Split(ABC):
+    """Images of one split, by position."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Images uint8 ``[B, C, H, W]`` and labels int64 ``[B]`` (None without labels) at ``indices``, on the CPU."""
+
+
+class Dataset(ABC):
+    """Two splits: ``train`` to learn from, ``val`` to judge by."""
+
+    train: Split
+    val: Split
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+
+class Teacher(nn.Module, ABC):
+    """A frozen network."""
+
+    def __init__(self, config: Any, image: ImageSpec) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """Features ``[B, T, D]`` of images in [-1, 1]; it normalises and resizes by itself."""
+
+
+@dataclass(slots=True)
+class ReconstructionBatch:
+    """What a reconstruction metric sees: images in [-1, 1], reconstructions clamped to it, codes if there are any."""
+
+    images: Tensor
+    reconstructions: Tensor
+    codes: Tensor | None
+    labels: Tensor | None
+
+
+@dataclass(slots=True)
+class LikelihoodBatch:
+    """What a ``likelihood`` metric sees: the model's loss on a batch of held-out codes."""
+
+    loss: ARLoss
+    codes: CodeSpec
+
+
+@dataclass(slots=True)
+class EfficiencyProbe:
+    """What an ``efficiency`` metric sees: the trained modules and a batch of real images."""
+
+    tokenizer: nn.Module
+    ar: ARModel | None
+    images: Tensor
+
+
+class Metric(ABC):
+    """Numbers measured in one stage: updated batch by batch, computed once.
+
+    ``update`` is given the batch type of the config's stage: :class:`ReconstructionBatch`, :class:`LikelihoodBatch`
+    or, once, :class:`EfficiencyProbe`.
+    """
+
+    def __init__(self, config: Any, chain: Chain) -> None:
+        self.config = config
+        self.chain = chain
+
+    @abstractmethod
+    def update(self, batch: Any) -> None:
+        """Take in one batch, without a host sync."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """The numbers by metric id; one that does not apply here is left out."""
+
+
+INTERFACES: dict[str, type] = {
+    "encoder": Encoder,
+    "quantizer": Quantizer,
+    "decoder": Decoder,
+    "regularizer": Regularizer,
+    "ar": ARModel,
+    "dataset": Dataset,
+    "teacher": Teacher,
+    "metric": Metric,
+}
