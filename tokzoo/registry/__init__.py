@@ -1,0 +1,1 @@
+"""Who offers what: hook specifications, plugin discovery, and the catalogue of components. No torch at import."""

@@ -1,0 +1,63 @@
+"""The hooks a plugin may implement. An implementation may take fewer arguments than its hook offers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from tokzoo.registry.component import ComponentSpec
+
+PROJECT = "tokzoo"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def tokzoo_components() -> Sequence[ComponentSpec]:
+    """Components the plugin offers. Must not import torch: a target is a lazy string."""
+    raise NotImplementedError
+
+
+@hookspec
+def tokzoo_recipes() -> Path:
+    """A folder of recipes, one ``NAME.yaml`` each."""
+    raise NotImplementedError
+
+
+@hookspec
+def tokzoo_tracks() -> Path:
+    """A folder of tracks, one ``NAME@VERSION.yaml`` each."""
+    raise NotImplementedError
+
+
+@hookspec
+def tokzoo_suites() -> Path:
+    """A folder of suites, one ``NAME.yaml`` each."""
+    raise NotImplementedError
+
+
+@hookspec
+def tokzoo_renderers() -> dict[str, str]:
+    """Table formats by name, each a lazy ``"module:function"`` from a table to text."""
+    raise NotImplementedError
+
+
+@hookspec
+def tokzoo_commands(app: Any) -> None:
+    """Add commands to the typer application ``app``."""
+
+
+@hookspec
+def tokzoo_cell_started(cell: str, recipe: str, track: str, seed: int) -> None:
+    """A cell has started in this process."""
+
+
+@hookspec
+def tokzoo_step_end(cell: str, stage: str, step: int, terms: dict[str, float]) -> None:
+    """A log interval of training ended: ``terms`` are its mean losses."""
+
+
+@hookspec
+def tokzoo_cell_finished(cell: str, record: dict[str, Any]) -> None:
+    """A cell has ended, well or badly: ``record`` is its record."""
