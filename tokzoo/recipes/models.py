@@ -1,0 +1,178 @@
+"""Resolved recipes, tracks and suites: every component found, every value validated."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tokzoo.contracts.configs import ComponentConfig, Config
+from tokzoo.data.config import Augmentation
+from tokzoo.recipes.tree import Key
+from tokzoo.registry.catalogue import Entry
+
+
+class Optimization(Config):
+    """How a model is optimised; its budget is the track's.
+
+    AdamW (arXiv 1711.05101) with a linear warm-up from ``lr / warm-up steps``, then the schedule.
+    """
+
+    lr: float = Field(1e-4, gt=0, description="peak learning rate")
+    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's moment decays")
+    weight_decay: float = Field(1e-4, ge=0)
+    decay: Literal["matrices", "all"] = Field(
+        "matrices", description="which parameters decay; matrices: two axes or more"
+    )
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: int | float = Field(0, ge=0, description="steps, or a fraction of the budget")
+    final_lr: float = Field(0.1, ge=0, le=1, description="last learning rate, as a fraction of lr (cosine)")
+    clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no clipping")
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of the weight average judged instead; null: none")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast")
+
+
+class Budget(Config):
+    """How much is trained."""
+
+    steps: int = Field(gt=0)
+    batch: int = Field(gt=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A component in its place: found, and its config validated."""
+
+    kind: str
+    entry: Entry
+    config: ComponentConfig
+
+    @property
+    def use(self) -> str:
+        """The component's name."""
+        return self.entry.spec.name
+
+    def dump(self) -> dict[str, Any]:
+        """As it would be written in a recipe, every field given."""
+        return {"use": self.use, **self.config.model_dump(mode="json")}
+
+    def identity(self) -> dict[str, Any]:
+        """What its results depend on: name, version (and text, of a file plugin), and every resolved field."""
+        fields = {name: getattr(self.config, name) for name in type(self.config).model_fields}
+        dumped = self.config.model_dump(mode="json")
+        nested = {name: value.identity() for name, value in fields.items() if isinstance(value, Slot)}
+        spec = self.entry.spec
+        return {"use": self.use, "version": spec.version, "source": self.entry.source_hash, **dumped, **nested}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is trained.
+
+    Attributes:
+        ar: the recipe's own AR model; None: the track's probe.
+        judged: False where the recipe says ``ar: null``: no AR model learns its codes.
+        origins: where each value came from.
+    """
+
+    name: str
+    summary: str
+    encoder: Slot
+    quantizer: Slot
+    decoder: Slot
+    regularizers: Mapping[str, Slot]
+    train: Optimization
+    ar: Slot | None = None
+    judged: bool = True
+    train_ar: Optimization | None = None
+    origins: Mapping[Key, str] = field(default_factory=dict, compare=False)
+
+    def dump(self) -> dict[str, Any]:
+        """As a recipe file that needs no defaults."""
+        data: dict[str, Any] = {"name": self.name, "summary": self.summary}
+        data |= {slot: getattr(self, slot).dump() for slot in ("encoder", "quantizer", "decoder")}
+        data["regularizers"] = {role: slot.dump() for role, slot in self.regularizers.items()}
+        data["train"] = {"tokenizer": self.train.model_dump(mode="json")}
+        if not self.judged:
+            data["ar"] = None
+        if self.ar:
+            data["ar"] = self.ar.dump()
+        if self.train_ar:
+            data["train"]["ar"] = self.train_ar.model_dump(mode="json")
+        return data
+
+    def tokenizer_identity(self) -> dict[str, Any]:
+        """What a trained tokenizer depends on, apart from the track, the data and the seed."""
+        slots = {slot: getattr(self, slot).identity() for slot in ("encoder", "quantizer", "decoder")}
+        roles = {role: slot.identity() for role, slot in self.regularizers.items()}
+        return {**slots, "regularizers": roles, "train": self.train.model_dump(mode="json")}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The AR model that judges a tokenizer, and how it is trained and sampled."""
+
+    ar: Slot
+    train: Optimization
+    budget: Budget
+    sampler: Config
+
+    def dump(self) -> dict[str, Any]:
+        """As written in a track."""
+        return {
+            "ar": self.ar.dump(),
+            "train": self.train.model_dump(mode="json"),
+            **self.budget.model_dump(),
+            "sampler": self.sampler.model_dump(mode="json"),
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """What the trained AR model depends on; the sampler is not part of it."""
+        return {
+            "ar": self.ar.identity(),
+            "train": self.train.model_dump(mode="json"),
+            "budget": self.budget.model_dump(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """How recipes are judged.
+
+    Attributes:
+        id: ``name@version`` of an official track; ``name@version+hash`` once anything in it is overridden.
+        main: the metric id tables are sorted by.
+        columns: the metric ids tables show first.
+        seeds: how many seeds make a row ``replicated``.
+    """
+
+    id: str
+    summary: str
+    dataset: Slot
+    augment: Augmentation
+    budget: Budget
+    probe: Probe | None
+    metrics: tuple[Slot, ...]
+    evaluation_batch: int
+    main: str
+    columns: tuple[str, ...]
+    seeds: int
+    origins: Mapping[Key, str] = field(default_factory=dict, compare=False)
+
+    def dump(self) -> dict[str, Any]:
+        """The content that makes two tracks equal, as a track file."""
+        name, _, version = self.id.partition("+")[0].rpartition("@")
+        return {
+            "name": name,
+            "version": int(version),
+            "summary": self.summary,
+            "dataset": self.dataset.dump(),
+            "augment": self.augment.model_dump(),
+            "tokenizer": self.budget.model_dump(),
+            "probe": self.probe.dump() if self.probe else None,
+            "metrics": [slot.dump() for slot in self.metrics],
+            "evaluation_batch": self.evaluation_batch,
+            "main": self.main,
+            "columns": list(self.columns),
+            "seeds": self.seeds,
+        }
