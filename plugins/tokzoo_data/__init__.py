@@ -1,0 +1,1 @@
+"""Datasets, and the tracks that are judged on them."""

@@ -1,0 +1,27 @@
+"""What this plugin registers."""
+
+from pathlib import Path
+
+import tokzoo
+from tokzoo_data import configs
+
+
+@tokzoo.hookimpl
+def tokzoo_components() -> list[tokzoo.ComponentSpec]:
+    """The datasets."""
+    return [
+        tokzoo.ComponentSpec(
+            kind="dataset",
+            name="fashion",
+            config=configs.FashionConfig,
+            target="tokzoo_data.fashion.dataset:Fashion",
+            summary="Fashion-MNIST padded to 32×32: 12,000 + 2,000 images that come along, or all 60,000 + 10,000",
+            paper="arXiv 1708.07747",
+        ),
+    ]
+
+
+@tokzoo.hookimpl
+def tokzoo_tracks() -> Path:
+    """The tracks judged on these datasets."""
+    return Path(__file__).parent / "tracks"
