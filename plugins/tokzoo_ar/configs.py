@@ -1,0 +1,106 @@
+"""Configs of the AR models and their samplers. No torch."""
+
+from typing import ClassVar, Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+import tokzoo
+from tokzoo_ar.guidance import AnySchedule, Constant
+
+
+class Shape(NamedTuple):
+    """The size of a transformer."""
+
+    layers: int
+    heads: int
+    width: int
+
+
+GPT_SIZES = {
+    "B": Shape(12, 12, 768),
+    "L": Shape(24, 16, 1024),
+    "XL": Shape(36, 20, 1280),
+    "XXL": Shape(48, 24, 1536),
+    "XXXL": Shape(48, 40, 2560),
+}
+"""LlamaGen's sizes (arXiv 2406.06525), and GigaTok's XXXL."""
+
+
+class GPTSampler(tokzoo.Config):
+    """How codes are drawn: guidance, then temperature, then top-k, then top-p."""
+
+    temperature: float = Field(1.0, ge=1e-5, description="divides the logits")
+    top_k: int = Field(0, ge=0, description="draw among this many likeliest codes; 0: all")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="draw among the likeliest codes that together reach this probability; 1: all"
+    )
+    greedy: bool = Field(False, description="take the likeliest code; temperature, top_k, top_p and seeds do nothing")
+    cfg: float = Field(1.0, ge=0, description="scale of classifier-free guidance; 1: none, and half the work")
+    schedule: AnySchedule = Field(Constant(), description="how the scale changes from code to code")
+
+    def accepts(self, classes: int | None) -> None:
+        """Raise :class:`Refusal` unless a model of so many classes (None: unconditional) can be sampled so."""
+        if classes is None and self.cfg != 1:
+            raise tokzoo.Refusal(
+                f"cfg {self.cfg:g} guides towards a class, and this model has no classes; set the sampler's cfg to 1"
+            )
+
+
+class GPTConfig(tokzoo.ARConfig):
+    """LlamaGen's GPT, as GigaTok trains it; its dropouts are the defaults.
+
+    Give either a size, or ``size: null`` with layers, heads and width.
+    """
+
+    sampler: ClassVar[type[tokzoo.Config]] = GPTSampler
+
+    size: Literal["B", "L", "XL", "XXL", "XXXL"] | None = Field("B", description="a published size; null: as below")
+    layers: int | None = Field(None, ge=1, description="number of blocks, with size null")
+    heads: int | None = Field(None, ge=1, description="attention heads, with size null; divides width")
+    width: int | None = Field(None, ge=1, description="width of the hidden states, with size null")
+    ffn_multiple: int = Field(256, ge=1, description="the SwiGLU's hidden width, 8/3 · width, is rounded up to this")
+    qk_norm: bool = Field(False, description="LayerNorm on the queries and keys of every head")
+    adaln: Literal["none", "full", "shared"] = Field(
+        "none",
+        description="class-modulated norms: a projection in every block, or one for all blocks with an offset in each",
+    )
+    token_dropout: float = Field(0.1, ge=0, lt=1, description="dropout of the input embeddings")
+    residual_dropout: float = Field(0.1, ge=0, lt=1, description="dropout after attention")
+    ffn_dropout: float = Field(0.1, ge=0, lt=1, description="dropout after the SwiGLU")
+    drop_path: float = Field(
+        0.0, ge=0, lt=1, description="drop-path rate of the last block, linear from 0 at the first"
+    )
+    label_dropout: float = Field(0.1, ge=0, le=1, description="share of labels replaced by the null class in training")
+
+    @model_validator(mode="after")
+    def _one_way_to_say_the_size(self) -> Self:
+        given = [name for name in Shape._fields if getattr(self, name) is not None]
+        if self.size is not None and given:
+            raise ValueError(
+                f"size {self.size} already decides {', '.join(given)}; set size to null to choose your own"
+            )
+        if self.size is None and len(given) < len(Shape._fields):
+            missing = [name for name in Shape._fields if name not in given]
+            raise ValueError(f"size is null, so {', '.join(missing)} must be given")
+        if self.shape.width % self.shape.heads:
+            raise ValueError(f"width {self.width} is not divisible by {self.heads} heads")
+        return self
+
+    @property
+    def shape(self) -> Shape:
+        """Layers, heads and width, however they were given."""
+        if self.size is not None:
+            return GPT_SIZES[self.size]
+        return Shape(self.layers or 0, self.heads or 0, self.width or 0)
+
+    @property
+    def ffn_width(self) -> int:
+        """Hidden width of the SwiGLU."""
+        return -(-(8 * self.shape.width // 3) // self.ffn_multiple) * self.ffn_multiple
+
+    def accepts(self, codes: tokzoo.CodeSpec, classes: int | None) -> None:
+        """Refuse codes of several levels."""
+        if codes.levels != 1:
+            raise tokzoo.Refusal(
+                f"learns one code per position, and these have {codes.levels} levels; choose a quantizer with one level"
+            )

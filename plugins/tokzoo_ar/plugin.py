@@ -1,0 +1,19 @@
+"""What this package registers. No torch."""
+
+import tokzoo
+from tokzoo_ar.configs import GPTConfig
+
+
+@tokzoo.hookimpl
+def tokzoo_components() -> list[tokzoo.ComponentSpec]:
+    """The AR models."""
+    return [
+        tokzoo.ComponentSpec(
+            kind="ar",
+            name="gpt",
+            config=GPTConfig,
+            target="tokzoo_ar.gpt:GPT",
+            summary="LlamaGen's class-conditional GPT with learned positions, as GigaTok trains it",
+            paper="arXiv 2406.06525; arXiv 2504.08736, section 3.1",
+        )
+    ]

@@ -1,0 +1,76 @@
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+from tokzoo_ar.configs import GPTConfig, GPTSampler
+from tokzoo_ar.plugin import tokzoo_components
+
+import tokzoo
+from tokzoo.registry.component import load_target
+
+OWN = {"size": None, "layers": 4, "heads": 2, "width": 128}
+
+
+@pytest.mark.parametrize(("size", "hidden"), [("B", 2048), ("L", 2816), ("XL", 3584), ("XXL", 4096), ("XXXL", 6912)])
+def test_published_sizes(size, hidden):
+    config = GPTConfig(size=size)
+    assert config.ffn_width == hidden
+    assert config.shape.width == 64 * config.shape.heads
+
+
+def test_own_size():
+    assert GPTConfig(**OWN).shape == (4, 2, 128)
+    assert GPTConfig(**OWN).ffn_width == 512
+    assert GPTConfig(**OWN, ffn_multiple=32).ffn_width == 352
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"layers": 4}, "size B already decides layers; set size to null"),
+        ({"size": None, "layers": 4}, "heads, width must be given"),
+        (OWN | {"heads": 3}, "width 128 is not divisible by 3 heads"),
+        ({"size": "S"}, "'B', 'L'"),
+        ({"drop_path": 1.0}, "less than 1"),
+        ({"qknorm": True}, "qknorm"),
+    ],
+)
+def test_wrong_configs(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        GPTConfig(**fields)
+
+
+def test_codes_of_several_levels_are_refused():
+    config = GPTConfig()
+    config.accepts(tokzoo.CodeSpec((16, 16), (512,)), 1000)
+    config.accepts(tokzoo.CodeSpec((4,), (512,), segments=(1, 4, 9)), None)
+    with pytest.raises(tokzoo.Refusal, match="2 levels"):
+        config.accepts(tokzoo.CodeSpec((16,), (512, 512)), 1000)
+
+
+def test_a_sampler_can_be_checked_before_any_weight_exists():
+    GPTSampler(cfg=2).accepts(10)
+    GPTSampler(cfg=1).accepts(None)
+    with pytest.raises(tokzoo.Refusal, match="no classes"):
+        GPTSampler(cfg=1.5).accepts(None)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"temperature": 0}, {"top_p": 0}, {"top_p": 1.1}, {"top_k": -1}, {"cfg": -1}, {"cfg_scale": 2}]
+)
+def test_wrong_samplers(fields):
+    with pytest.raises(ValidationError, match=next(iter(fields))):
+        GPTSampler(**fields)
+
+
+def test_registration():
+    (spec,) = tokzoo_components()
+    spec.check()
+    assert (spec.kind, spec.name, spec.config) == ("ar", "gpt", GPTConfig)
+    assert issubclass(load_target(spec), tokzoo.ARModel)
+
+
+def test_registration_imports_no_torch():
+    code = "import sys, tokzoo_ar.plugin as plugin; plugin.tokzoo_components(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
