@@ -1,0 +1,1 @@
+"""Metrics: what a tokenizer's images, codes, AR losses and modules are judged by."""

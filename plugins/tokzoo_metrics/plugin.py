@@ -1,0 +1,54 @@
+"""What this plugin registers."""
+
+import tokzoo
+from tokzoo_metrics import configs
+
+
+@tokzoo.hookimpl
+def tokzoo_components() -> list[tokzoo.ComponentSpec]:
+    """The metrics."""
+    return [
+        tokzoo.ComponentSpec(
+            kind="metric",
+            name="psnr",
+            config=configs.PSNRConfig,
+            target="tokzoo_metrics.psnr:PSNR",
+            summary="peak signal-to-noise ratio of 8-bit reconstructions, in dB",
+        ),
+        tokzoo.ComponentSpec(
+            kind="metric",
+            name="ssim",
+            config=configs.SSIMConfig,
+            target="tokzoo_metrics.ssim:SSIM",
+            summary="structural similarity of 8-bit reconstructions, with the 11×11 Gaussian window",
+            paper="Wang et al. 2004, section III.B",
+        ),
+        tokzoo.ComponentSpec(
+            kind="metric",
+            name="codebook",
+            config=configs.CodebookConfig,
+            target="tokzoo_metrics.codebook:Codebook",
+            summary="how much of the codebook is used, and how evenly (usage and perplexity)",
+        ),
+        tokzoo.ComponentSpec(
+            kind="metric",
+            name="ar-loss",
+            config=configs.ARLossConfig,
+            target="tokzoo_metrics.ar_loss:HeldOutLoss",
+            summary="held-out loss of the AR model in nats per token and bits per image",
+        ),
+        tokzoo.ComponentSpec(
+            kind="metric",
+            name="cost",
+            config=configs.CostConfig,
+            target="tokzoo_metrics.cost:Cost",
+            summary="parameters of the tokenizer, its encoder and decoder, and the AR model",
+        ),
+        tokzoo.ComponentSpec(
+            kind="metric",
+            name="throughput",
+            config=configs.ThroughputConfig,
+            target="tokzoo_metrics.throughput:Throughput",
+            summary="images encoded and decoded per second on this machine",
+        ),
+    ]
