@@ -1,0 +1,67 @@
+"""Slots to modules: each class imported on first use and given its config and the shapes it was promised."""
+
+from typing import Any, TypeVar
+
+from tokzoo.contracts.configs import ARConfig
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.interfaces import (
+    ARModel,
+    Dataset,
+    Decoder,
+    Encoder,
+    Metric,
+    Quantizer,
+    Regularizer,
+)
+from tokzoo.contracts.specs import Chain, CodeSpec
+from tokzoo.recipes.models import Recipe, Slot
+from tokzoo.registry.component import load_target
+
+T = TypeVar("T")
+
+
+def build(slot: Slot, interface: type[T], *promised: Any) -> T:
+    """An instance of the slot's component.
+
+    Raises:
+        TokzooError: its target cannot be imported, or is not of the interface its kind promises.
+    """
+    target = load_target(slot.entry.spec)
+    where = f"{slot.kind} '{slot.use}' (plugin {slot.entry.plugin})"
+    if not (isinstance(target, type) and issubclass(target, interface)):
+        raise TokzooError(f"{where}: {target!r} is not a subclass of {interface.__name__}")
+    abstract = sorted(getattr(target, "__abstractmethods__", ()))
+    if abstract:
+        raise TokzooError(f"{where}: {target.__name__} does not implement {', '.join(abstract)}")
+    made: T = target(slot.config, *promised)  # type: ignore[call-arg]
+    return made
+
+
+def build_parts(recipe: Recipe, chain: Chain) -> tuple[Encoder, Quantizer, Decoder]:
+    """The three parts of a tokenizer, initialised from torch's global generator in this order."""
+    return (
+        build(recipe.encoder, Encoder, chain.image, chain.latent),  # type: ignore[type-abstract]
+        build(recipe.quantizer, Quantizer, chain.latent),  # type: ignore[type-abstract]
+        build(recipe.decoder, Decoder, chain.quantized, chain.image, tuple(chain.hidden)),  # type: ignore[type-abstract]
+    )
+
+
+def build_regularizers(recipe: Recipe, chain: Chain) -> dict[str, Regularizer]:
+    """The regularizers by role."""
+    return {role: build(slot, Regularizer, chain) for role, slot in recipe.regularizers.items()}
+
+
+def build_ar(slot: Slot, codes: CodeSpec, classes: int | None, quantizer: Quantizer | None = None) -> ARModel:
+    """An AR model of such codes."""
+    assert isinstance(slot.config, ARConfig)
+    return build(slot, ARModel, codes, classes, quantizer)  # type: ignore[type-abstract]
+
+
+def build_dataset(slot: Slot) -> Dataset:
+    """A dataset, its files found and checked."""
+    return build(slot, Dataset)  # type: ignore[type-abstract]
+
+
+def build_metric(slot: Slot, chain: Chain) -> Metric:
+    """A metric, at zero."""
+    return build(slot, Metric, chain)  # type: ignore[type-abstract]

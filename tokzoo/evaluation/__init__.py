@@ -1,0 +1,1 @@
+"""Judging: metrics run over a split, codes extracted, and the statistics of several seeds."""

@@ -1,0 +1,67 @@
+"""Running metrics: one pass over the data feeds all metrics of a stage."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+
+from tokzoo.assembly.build import build_metric
+from tokzoo.assembly.tokenizer import Tokenizer
+from tokzoo.contracts.configs import MetricConfig
+from tokzoo.contracts.interfaces import ARModel, EfficiencyProbe, LikelihoodBatch, Metric, ReconstructionBatch, Split
+from tokzoo.contracts.specs import Chain
+from tokzoo.data.batches import in_order
+from tokzoo.data.codes import CodeSet
+from tokzoo.data.feed import DeviceFeed
+from tokzoo.recipes.models import Slot
+
+
+def of_stage(metrics: Sequence[Slot], stage: str) -> list[Slot]:
+    """The metrics measured in a stage."""
+    return [slot for slot in metrics if cast(MetricConfig, slot.config).stage == stage]
+
+
+def _results(metrics: Sequence[Metric]) -> dict[str, float]:
+    return {name: float(value) for metric in metrics for name, value in metric.compute().items()}
+
+
+@torch.inference_mode()
+def reconstruction(
+    tokenizer: Tokenizer, split: Split, metrics: Sequence[Slot], batch: int, device: torch.device
+) -> dict[str, float]:
+    """Encode, decode and measure a split."""
+    feed = DeviceFeed(split, device)
+    built = [build_metric(slot, tokenizer.chain) for slot in metrics]
+    for indices in in_order(len(split), batch):
+        images, labels = feed.batch(indices)
+        reconstructions, codes = tokenizer.reconstruct(images)
+        for metric in built:
+            metric.update(ReconstructionBatch(images, reconstructions, codes, labels))
+    return _results(built)
+
+
+@torch.inference_mode()
+def likelihood(
+    model: ARModel, codes: CodeSet, chain: Chain, metrics: Sequence[Slot], batch: int, device: torch.device
+) -> dict[str, float]:
+    """The AR model's loss on the codes of held-out images (their first view), given their true labels."""
+    assert chain.codes is not None
+    built = [build_metric(slot, chain) for slot in metrics]
+    for indices in in_order(len(codes), batch):
+        labels = None if codes.labels is None else codes.labels[indices].to(device)
+        loss = model(codes.codes[0, indices].long().to(device), labels)
+        for metric in built:
+            metric.update(LikelihoodBatch(loss, chain.codes))
+    return _results(built)
+
+
+@torch.inference_mode()
+def efficiency(
+    tokenizer: Tokenizer, model: ARModel | None, split: Split, metrics: Sequence[Slot], batch: int, device: torch.device
+) -> dict[str, float]:
+    """What the trained modules cost, on one batch of real images."""
+    images, _ = DeviceFeed(split, device).batch(next(in_order(len(split), batch)))
+    built = [build_metric(slot, tokenizer.chain) for slot in metrics]
+    for metric in built:
+        metric.update(EfficiencyProbe(tokenizer, model, images))
+    return _results(built)

@@ -1,0 +1,57 @@
+"""What the loop trains: a tokenizer with its objective, or an AR model on codes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from tokzoo.contracts.outputs import Overwritten, Progress
+
+
+@dataclass(slots=True)
+class Step:
+    """The outcome of one forward pass: a differentiable loss, detached terms by name, and what later calls need."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    state: Any = None
+    images: int = 0
+
+
+@dataclass(slots=True)
+class Group:
+    """Parameters one optimizer trains, by name."""
+
+    parameters: Mapping[str, nn.Parameter]
+    averaged: frozenset[str] = field(default_factory=frozenset)
+
+
+class Task(ABC):
+    """A trainable thing. ``module`` holds everything a checkpoint must keep."""
+
+    module: nn.Module
+
+    @abstractmethod
+    def player(self) -> Group:
+        """What the main optimizer trains, and which of it the weight average follows."""
+
+    def adversaries(self) -> dict[str, Group]:
+        """What each adversary's optimizer trains, by role."""
+        return {}
+
+    @abstractmethod
+    def losses(self, progress: Progress) -> Step:
+        """Fetch the step's batch and compute its losses."""
+
+    def adversary_losses(self, role: str, step: Step, progress: Progress) -> Step | None:
+        """The adversary's losses on the same batch, or None while its gate is closed."""
+        return None
+
+    def before_step(self, progress: Progress) -> None:
+        """Called before each step, outside compiled code."""
+
+    def after_step(self, step: Step, progress: Progress) -> Sequence[Overwritten]:
+        """Called after each optimizer update, outside compiled code; returns what it overwrote."""
+        return ()
