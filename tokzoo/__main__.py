@@ -1,0 +1,5 @@
+"""``python -m tokzoo``."""
+
+from tokzoo.cli.main import main
+
+main()

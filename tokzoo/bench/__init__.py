@@ -1,0 +1,1 @@
+"""Cells, their stages, the cache they share, and the processes that run them."""

@@ -1,0 +1,96 @@
+"""A cell: recipe × track × seed, checked and with its shapes solved. No torch here."""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+from tokzoo.contracts.configs import DatasetConfig
+from tokzoo.contracts.errors import Refusal, TokzooError
+from tokzoo.contracts.specs import Chain
+from tokzoo.recipes.hashing import content_hash
+from tokzoo.recipes.models import Probe, Recipe, Track
+from tokzoo.recipes.resolve import probe_of, resolve_recipe, resolve_track, track_identity
+from tokzoo.recipes.solver import check_probe, solve
+from tokzoo.recipes.tree import Tree
+from tokzoo.registry.catalogue import Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The unit of running, caching, resuming and failing.
+
+    Attributes:
+        probe: the AR model that judges; None where the codes or the track have none.
+        data: what identifies the dataset's content.
+    """
+
+    recipe: Recipe
+    track: Track
+    seed: int
+    chain: Chain
+    probe: Probe | None
+    data: dict[str, Any]
+
+    @property
+    def recipe_hash(self) -> str:
+        """What its results depend on, of the recipe."""
+        own = {"ar": self.recipe.ar.identity() if self.recipe.ar else None, "judged": self.recipe.judged}
+        train_ar = self.recipe.train_ar.model_dump(mode="json") if self.recipe.train_ar else None
+        return content_hash({**self.recipe.tokenizer_identity(), **own, "train_ar": train_ar})
+
+    @property
+    def track_hash(self) -> str:
+        """What its results depend on, of the track."""
+        return content_hash({**track_identity(self.track), "data": self.data})
+
+    @property
+    def id(self) -> str:
+        """Its folder's name: readable, and distinct wherever its content is."""
+        name = re.sub(r"[^A-Za-z0-9.]+", "-", self.recipe.name).strip("-")
+        digest = content_hash([self.recipe_hash, self.track_hash, self.seed], 8)
+        return f"{name}--{self.track.id}--s{self.seed}--{digest}"
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON, for another process."""
+        return {
+            "recipe": self.recipe.dump(),
+            "track": self.track.dump(),
+            "track_id": self.track.id,
+            "seed": self.seed,
+        }
+
+
+def make_cell(recipe: Recipe, track: Track, seed: int, catalogue: Catalogue) -> Cell:
+    """Check that everything fits before anything is trained.
+
+    Raises:
+        Refusal: two components do not fit.
+        TokzooError: the dataset cannot be found.
+    """
+    dataset = cast(DatasetConfig, track.dataset.config)
+    image, names = dataset.image_spec(), dataset.class_names()
+    classes = len(names) if names else None
+    try:
+        chain = solve(recipe, image, classes, catalogue)
+        probe = probe_of(recipe, track) if chain.codes is not None else None
+        if probe is not None and chain.codes is not None:
+            check_probe(probe, chain.codes, classes, catalogue)
+    except Refusal as refusal:
+        raise Refusal(f"{recipe.name} does not fit together. {refusal}") from None
+    data = {
+        "use": track.dataset.use,
+        "version": track.dataset.entry.spec.version,
+        "fingerprint": dataset.fingerprint(),
+        "image": asdict(image),
+        "classes": classes,
+    }
+    return Cell(recipe, track, seed, chain, probe, data)
+
+
+def load_cell(dump: dict[str, Any], catalogue: Catalogue) -> Cell:
+    """The cell another process dumped."""
+    recipe = resolve_recipe(Tree.from_data(dump["recipe"], "cell"), catalogue)
+    track = resolve_track(Tree.from_data(dump["track"], "cell"), catalogue, official="+" not in dump["track_id"])
+    if track.id != dump["track_id"]:
+        raise TokzooError(f"track {dump['track_id']} reads back as {track.id}: a component changed meanwhile")
+    return make_cell(recipe, track, dump["seed"], catalogue)

@@ -1,0 +1,141 @@
+"""Running cells: what is cached is not done again, the rest is, and every cell becomes a record. No torch here."""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokzoo.bench.cache import Result, StageCache
+from tokzoo.bench.cell import Cell
+from tokzoo.bench.executor import LocalExecutor
+from tokzoo.bench.stages import Stage, stages_of
+from tokzoo.bench.summary import failed_record, measured_record
+from tokzoo.bench.worker import Job
+from tokzoo.data.files import write_json
+from tokzoo.records.schema import Record
+from tokzoo.records.store import RecordStore
+from tokzoo.registry.plugins import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How cells are run; none of it changes what they are.
+
+    Attributes:
+        out: the folder everything is written under: ``cells/``, ``cache/``, ``records/``.
+        jobs: processes at a time; None: as many as there are cells and cores (one where there is a GPU).
+        device: ``auto``, ``cpu`` or ``cuda``.
+        checkpoint_seconds: the time between checkpoints.
+    """
+
+    out: Path = Path("runs")
+    jobs: int | None = None
+    device: str = "auto"
+    checkpoint_seconds: float = 30.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a cell ended: its record, or None where it was interrupted and can be resumed."""
+
+    cell: Cell
+    record: Record | None
+    trained: bool
+
+
+Observer = Callable[[str, dict[str, Any]], None]
+
+
+class Bench:
+    """Runs cells in one folder."""
+
+    def __init__(self, options: Options, registry: Registry) -> None:
+        self.options = options
+        self.registry = registry
+        self.cache = StageCache(options.out / "cache")
+        self.store = RecordStore(options.out / "records")
+
+    def run(self, cells: Sequence[Cell], observe: Observer = lambda cell, event: None) -> list[Outcome]:
+        """Have every cell done; its record is written as soon as it is.
+
+        ``observe`` is called with a cell's id and each of its events (``started``, ``stage``, ``step``, ``finished``,
+        ``failed``, ``interrupted``).
+        """
+        by_id = {cell.id: cell for cell in cells}
+        outcomes: dict[str, Outcome] = {}
+        waiting: dict[str, Cell] = {}
+        for name, cell in by_id.items():
+            results = self.results(cell)
+            if results is None:
+                waiting[name] = cell
+            else:
+                outcomes[name] = Outcome(cell, self._record(cell, results), trained=False)
+                observe(name, {"kind": "cached"})
+        for name, event in LocalExecutor(self._jobs(len(waiting))).run(self._prepare(waiting)):
+            cell = by_id[name]
+            self._tell(name, cell, event)
+            if event["kind"] in {"finished", "failed", "interrupted"}:
+                outcomes[name] = self._end(cell, event)
+            observe(name, event)
+        return [outcomes[name] for name in by_id]
+
+    def results(self, cell: Cell) -> dict[Stage, Result] | None:
+        """The results of all stages of a cell, None while one is missing."""
+        found = {stage: self.cache.result(stage) for stage in stages_of(cell)}
+        return None if None in found.values() else found  # type: ignore[return-value]
+
+    def folder(self, cell: Cell) -> Path:
+        """The cell's own folder: its log, and where its stages are."""
+        return self.options.out / "cells" / cell.id
+
+    def _jobs(self, cells: int) -> int:
+        cores = 1 if shutil.which("nvidia-smi") and self.options.device != "cpu" else available_cores()
+        return max(1, min(cells, self.options.jobs or cores))
+
+    def _prepare(self, cells: dict[str, Cell]) -> dict[str, tuple[Job, Path]]:
+        threads = max(1, available_cores() // self._jobs(len(cells)))
+        jobs = {}
+        for name, cell in cells.items():
+            folder = self.folder(cell)
+            stages = {stage.name: stage.key for stage in stages_of(cell)}
+            write_json(folder / "cell.json", {**cell.dump(), "stages": stages})
+            plugins = [str(path) for path in self.registry.files]
+            cache = str(self.cache.folder.resolve())
+            job = Job(cell.dump(), cache, plugins, self.options.device, threads, self.options.checkpoint_seconds)
+            jobs[name] = (job, folder / "log.txt")
+        return jobs
+
+    def _tell(self, name: str, cell: Cell, event: dict[str, Any]) -> None:
+        if event["kind"] == "started":
+            where = {"recipe": cell.recipe.name, "track": cell.track.id, "seed": cell.seed}
+            self.registry.notify("tokzoo_cell_started", cell=name, **where)
+        elif event["kind"] == "step" and "loss" in event:
+            about = {"stage", "kind", "step", "total", "lr", "images_per_s"}
+            terms = {key: value for key, value in event.items() if key not in about}
+            self.registry.notify("tokzoo_step_end", cell=name, stage=event["stage"], step=event["step"], terms=terms)
+
+    def _end(self, cell: Cell, event: dict[str, Any]) -> Outcome:
+        if event["kind"] == "interrupted":
+            return Outcome(cell, None, trained=True)
+        if event["kind"] == "finished":
+            results = self.results(cell)
+            assert results is not None
+            record = self._record(cell, results)
+        else:
+            record = failed_record(cell, event["status"], event["stage"], event["message"])
+            self.store.add(record)
+        content = record.model_dump(mode="json", by_alias=True)
+        self.registry.notify("tokzoo_cell_finished", cell=cell.id, record=content)
+        return Outcome(cell, record, trained=True)
+
+    def _record(self, cell: Cell, results: dict[Stage, Result]) -> Record:
+        record = measured_record(cell, results)
+        self.store.add(record)
+        return record
+
+
+def available_cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,64 @@
+"""The stages of a cell: what each depends on, and so what its cached result is keyed by. No torch here.
+
+tokenizer → reconstruction; tokenizer → codes → ar → likelihood; efficiency. A key hashes what a stage depends on and
+nothing else, so cells that differ only in the AR model share the trained tokenizer.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tokzoo.bench.cell import Cell
+from tokzoo.contracts.configs import MetricConfig
+from tokzoo.recipes.hashing import content_hash
+from tokzoo.recipes.models import Slot
+
+ENGINE = 1
+"""Raised when the engine's results change: every cached stage is then made anew."""
+
+NEEDS_CODES = ("codes", "ar", "likelihood")
+MEASURING = ("reconstruction", "likelihood", "efficiency")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a cell, and the key of its result."""
+
+    name: str
+    key: str
+    upstream: tuple[str, ...] = ()
+
+
+def stage_metrics(cell: Cell, stage: str) -> list[Slot]:
+    """The track's metrics measured in a stage."""
+    slots = cell.track.metrics
+    return [slot for slot in slots if isinstance(slot.config, MetricConfig) and slot.config.stage == stage]
+
+
+def stages_of(cell: Cell) -> list[Stage]:
+    """The stages a cell goes through, in order; those that do not apply to it are left out."""
+    made: dict[str, Stage] = {}
+
+    def add(name: str, upstream: tuple[str, ...], depends: dict[str, Any]) -> None:
+        keys = {parent: made[parent].key for parent in upstream}
+        made[name] = Stage(name, content_hash({"engine": ENGINE, "stage": name, **keys, **depends}), upstream)
+
+    def measure(name: str, upstream: tuple[str, ...]) -> None:
+        metrics = [slot.identity() for slot in stage_metrics(cell, name)]
+        if metrics:
+            add(name, upstream, {"metrics": metrics, "batch": cell.track.evaluation_batch})
+
+    augment = cell.track.augment.model_dump()
+    tokenizer = {"recipe": cell.recipe.tokenizer_identity(), "data": cell.data, "augment": augment, "seed": cell.seed}
+    add("tokenizer", (), {**tokenizer, "budget": cell.track.budget.model_dump()})
+    measure("reconstruction", ("tokenizer",))
+    if cell.probe is not None:
+        add("codes", ("tokenizer",), {"augment": augment, "batch": cell.track.evaluation_batch})
+        add("ar", ("tokenizer", "codes"), {"probe": cell.probe.identity(), "seed": cell.seed})
+        measure("likelihood", ("tokenizer", "codes", "ar"))
+    measure("efficiency", ("tokenizer", "ar") if cell.probe is not None else ("tokenizer",))
+    return list(made.values())
+
+
+def not_applicable(cell: Cell) -> list[str]:
+    """The stages this cell cannot have."""
+    return list(NEEDS_CODES) if cell.probe is None else []

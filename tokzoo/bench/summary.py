@@ -1,0 +1,110 @@
+"""From a cell and the results of its stages to a record."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, cast
+
+from tokzoo import __version__
+from tokzoo.bench.cache import Result
+from tokzoo.bench.cell import Cell
+from tokzoo.bench.stages import ENGINE, Stage, not_applicable, stage_metrics, stages_of
+from tokzoo.contracts.configs import MetricConfig
+from tokzoo.recipes.hashing import content_hash
+from tokzoo.recipes.models import Slot
+from tokzoo.records.schema import Failure, MetricValue, Named, Record, make_record
+
+
+def measured_record(cell: Cell, results: Mapping[Stage, Result]) -> Record:
+    """The record of a finished cell."""
+    metrics: dict[str, MetricValue] = {}
+    protocols: dict[str, dict[str, Any]] = {}
+    observed: dict[str, Any] = {}
+    for stage, result in results.items():
+        for slot in stage_metrics(cell, stage.name):
+            protocol = _protocol(cell, stage, slot, result)
+            digest = content_hash(protocol, 12)
+            for info in cast(MetricConfig, slot.config).reports:
+                value = result.values.get(info.id)
+                if value is None:
+                    continue
+                if info.observed:
+                    observed[info.id] = value
+                    continue
+                metrics[info.id] = MetricValue(
+                    value=value,
+                    label=info.label,
+                    unit=info.unit,
+                    better=info.better,
+                    digits=info.digits,
+                    protocol=digest,
+                )
+                protocols[digest] = protocol
+    return make_record(
+        status="ok",
+        execution={stage.name: result.execution for stage, result in results.items()},
+        metrics=metrics,
+        protocols=protocols,
+        observed={"metrics": observed, "stages": {stage.name: result.observed for stage, result in results.items()}},
+        **_common(cell),
+    )
+
+
+def failed_record(cell: Cell, status: str, stage: str, message: str) -> Record:
+    """The record of a cell that failed or diverged: shown, not dropped."""
+    failure = Failure(stage=stage, message=message)
+    return make_record(status=status, execution={}, metrics={}, protocols={}, failure=failure, **_common(cell))
+
+
+def _protocol(cell: Cell, stage: Stage, slot: Slot, result: Result) -> dict[str, Any]:
+    """Everything that must be equal for two values of this metric to compare."""
+    config = cast(MetricConfig, slot.config)
+    protocol: dict[str, Any] = {
+        "metric": slot.use,
+        "version": slot.entry.spec.version,
+        "source": slot.entry.source_hash,
+        **config.protocol(),
+        "stage": stage.name,
+        "data": cell.data,
+        "split": "val",
+        "images": result.count,
+        "batch": cell.track.evaluation_batch,
+    }
+    # AR numbers compare only within one probe: same model, optimisation and budget.
+    if stage.name == "likelihood" and cell.probe is not None:
+        protocol["probe"] = content_hash(cell.probe.identity())
+    return protocol
+
+
+def _common(cell: Cell) -> dict[str, Any]:
+    chain = cell.chain
+    slots = {slot: getattr(cell.recipe, slot) for slot in ("encoder", "quantizer", "decoder")}
+    slots |= {f"regularizers.{role}": slot for role, slot in cell.recipe.regularizers.items()}
+    if cell.probe is not None:
+        slots["ar"] = cell.probe.ar
+    return {
+        "track": Named(name=cell.track.id, hash=cell.track_hash, content=cell.track.dump()),
+        "recipe": Named(name=cell.recipe.name, hash=cell.recipe_hash, content=cell.recipe.dump()),
+        "probe": content_hash(cell.probe.identity()) if cell.probe else None,
+        "seed": cell.seed,
+        "shapes": {
+            "image": asdict(chain.image),
+            "latent": asdict(chain.latent),
+            "codes": asdict(chain.codes) if chain.codes else None,
+            "bits_per_image": chain.codes.bits_per_image if chain.codes else None,
+        },
+        "versions": {
+            "tokzoo": __version__,
+            "engine": ENGINE,
+            "components": {
+                place: {
+                    "use": slot.use,
+                    "version": slot.entry.spec.version,
+                    "plugin": slot.entry.plugin,
+                    "source": slot.entry.source_hash,
+                }
+                for place, slot in slots.items()
+            },
+        },
+        "stages": {stage.name: stage.key for stage in stages_of(cell)},
+        "not_applicable": not_applicable(cell),
+    }

@@ -1,0 +1,164 @@
+"""The process that runs one cell: ``python -m tokzoo.bench.worker``, a job as JSON on standard input, events out.
+
+Events are JSON lines on the original standard output. Whatever a component prints goes to standard error, which the
+parent keeps as the cell's log. The process ends at once when its parent does: nothing trains on unseen.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tokzoo.bench.cache import StageCache
+from tokzoo.bench.cell import load_cell
+from tokzoo.bench.stages import Stage, stages_of
+from tokzoo.contracts.errors import Diverged, TokzooError
+from tokzoo.registry.plugins import load_registry
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker is told.
+
+    Attributes:
+        cell: a dumped cell.
+        cache: the folder of the stage cache.
+        plugins: file plugins to load.
+        device: ``cpu``, ``cuda``, or ``auto``: the accelerator if there is one.
+        threads: of the CPU, for this cell.
+    """
+
+    cell: dict[str, Any]
+    cache: str
+    plugins: list[str]
+    device: str
+    threads: int
+    checkpoint_seconds: float
+
+    def dump(self) -> str:
+        """As one line of JSON."""
+        return json.dumps(asdict(self))
+
+
+Emit = Callable[..., None]
+
+
+class _Worker:
+    """Runs the stages of one job; ``stage`` is the one it is at."""
+
+    def __init__(self, job: Job, emit: Emit) -> None:
+        self.job = job
+        self.emit = emit
+        self.stage = "start"
+        self.stopping = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self.stopping.set())
+
+    def run(self) -> None:
+        import torch
+
+        from tokzoo.bench.work import Workbench
+        from tokzoo.training.loop import Interrupted
+
+        registry = load_registry(map(Path, self.job.plugins))
+        cell = load_cell(self.job.cell, registry.components)
+        stages = {stage.name: stage for stage in stages_of(cell)}
+        bench = Workbench(
+            cell=cell,
+            stages=stages,
+            cache=StageCache(Path(self.job.cache)),
+            registry=registry,
+            device=torch.device(choose_device(self.job.device)),
+            threads=self.job.threads,
+            checkpoint_seconds=self.job.checkpoint_seconds,
+            report=lambda name, event: self.emit("step", stage=name, **event),
+            stopping=self.stopping.is_set,
+        )
+        torch.set_num_threads(self.job.threads)
+        for stage in stages.values():
+            if self.stopping.is_set():
+                raise Interrupted(f"stopped before stage {stage.name}")
+            self._ensure(bench, stage)
+
+    def _ensure(self, bench: Any, stage: Stage) -> None:
+        """Have a stage done, and before it whatever it reads that is missing or damaged."""
+        from tokzoo.bench.work import run_stage
+
+        self.stage = stage.name
+        with bench.cache.lock(stage):
+            if bench.cache.result(stage) is not None:
+                self.emit("stage", stage=stage.name, state="cached")
+                return
+            for name in stage.upstream:
+                if not bench.cache.is_whole(bench.stages[name]):
+                    self._again(bench, bench.stages[name])
+            self.stage = stage.name
+            self.emit("stage", stage=stage.name, state="running")
+            run_stage(bench, stage)
+            self.emit("stage", stage=stage.name, state="done")
+
+    def _again(self, bench: Any, stage: Stage) -> None:
+        """A cached stage whose files were lost or changed is run again: its key says what it must become."""
+        sys.stderr.write(f"stage {stage.name} ({stage.key}) is damaged and is run again\n")
+        bench.cache.forget(stage)
+        self._ensure(bench, stage)
+
+
+def choose_device(wanted: str) -> str:
+    """The device ``auto`` means here, or the one asked for.
+
+    Raises:
+        TokzooError: cuda was asked for and there is none.
+    """
+    import torch
+
+    if wanted != "auto":
+        if wanted == "cuda" and not torch.cuda.is_available():
+            raise TokzooError("--device cuda: torch sees no CUDA device; use --device cpu")
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _end_with_parent() -> None:
+    """The parent holds standard input open for as long as it lives."""
+    sys.stdin.read()
+    os._exit(1)
+
+
+def main() -> int:
+    """Run the job given on standard input; 0 done, 1 failed, 130 stopped and resumable."""
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+
+    def emit(kind: str, **about: Any) -> None:
+        events.write(json.dumps({"kind": kind, **about}) + "\n")
+
+    job = Job(**json.loads(sys.stdin.readline()))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    worker = _Worker(job, emit)
+    from tokzoo.training.loop import Interrupted
+
+    try:
+        worker.run()
+    except Interrupted as stop:
+        emit("interrupted", stage=worker.stage, message=str(stop))
+        return 130
+    # Whatever a component raises must become a failed record, not a lost cell.
+    except Exception as error:
+        traceback.print_exc()
+        status = "diverged" if isinstance(error, Diverged) else "failed"
+        name = "" if isinstance(error, TokzooError) else f"{type(error).__name__}: "
+        emit("failed", stage=worker.stage, status=status, message=name + str(error))
+        return 1
+    emit("finished")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The command line: typer applications, one file a group, no logic."""

@@ -1,0 +1,76 @@
+"""``tokzoo``: the command line."""
+
+import sys
+
+import typer
+
+from tokzoo import __version__
+from tokzoo.cli import inspecting, plugins, results, running
+from tokzoo.cli.common import print_json
+from tokzoo.contracts.errors import TokzooError
+
+app = typer.Typer(
+    name="tokzoo",
+    help="The zoo of visual tokenizers, and the benchmark that judges them.",
+    epilog="Start with:  tokzoo run gigatok-2d-nano --track fashion-quick",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("run", rich_help_panel="Experiment")(running.run)
+app.command("explain", rich_help_panel="Experiment")(running.explain)
+app.command("list", rich_help_panel="Look around")(inspecting.list_components)
+app.command("show", rich_help_panel="Look around")(inspecting.show)
+app.add_typer(plugins.app, name="plugins", rich_help_panel="Look around")
+app.add_typer(results.leaderboard, name="leaderboard", rich_help_panel="Results")
+app.add_typer(results.runs, name="runs", rich_help_panel="Results")
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"tokzoo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+@app.command("env", rich_help_panel="Look around")
+def env() -> None:
+    """Print the versions that matter in a bug report."""
+    from importlib import metadata
+    from platform import platform, python_version
+
+    import torch
+
+    names = ("tokzoo", "torch", "torchvision", "timm", "open-clip-torch", "torch-fidelity", "pydantic", "pluggy")
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    print_json({"python": python_version(), "platform": platform(), "accelerator": accelerator, **versions})
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 ok, 1 some cell failed, 2 usage, 130 stopped."""
+    try:
+        _add_plugin_commands()
+        app()
+    except TokzooError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+def _add_plugin_commands() -> None:
+    """Let installed plugins add commands. They are loaded once more by the command itself, with its options."""
+    from tokzoo.registry.plugins import load_registry
+
+    load_registry().notify("tokzoo_commands", app=app)

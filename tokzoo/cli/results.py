@@ -1,0 +1,106 @@
+"""``tokzoo leaderboard`` and ``tokzoo runs``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tokzoo.cli.common import AsJson, Out, console, print_json
+from tokzoo.contracts.errors import TokzooError
+
+leaderboard = typer.Typer(help="Tables computed from records.", no_args_is_help=True)
+runs = typer.Typer(help="Look into what was run.", no_args_is_help=True)
+
+
+@leaderboard.command("show")
+def show_leaderboard(
+    out: Out = Path("runs"),
+    track: Annotated[str | None, typer.Option("--track", help="Only this track.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Print a ranked table for each track, from the records under --out."""
+    from tokzoo.leaderboard.render import to_json
+    from tokzoo.leaderboard.rows import build_tables
+    from tokzoo.records.store import RecordStore
+
+    records, problems = RecordStore(out / "records").read()
+    for problem in problems:
+        typer.echo(f"left out: {problem}", err=True)
+    tables = [
+        t for t in build_tables(records) if track is None or t.track.partition("@")[0] == track or t.track == track
+    ]
+    if not tables:
+        on = f" on track {track}" if track else ""
+        raise TokzooError(f"no records{on} under {out / 'records'}; make some with tokzoo run, or name another --out")
+    if json:
+        print_json([to_json(table) for table in tables])
+        return
+    for table in tables:
+        print_table(table)
+
+
+def print_table(table: Any) -> None:
+    """A leaderboard table and its notes, on the terminal."""
+    from rich.text import Text
+
+    from tokzoo.leaderboard.render import to_rich
+
+    shown = console()
+    shown.print(to_rich(table))
+    for note in table.notes:
+        shown.print(Text(note, style="dim"))
+
+
+@runs.command("show")
+def show_run(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A record id, or the start of one; or a cell's name.")],
+    out: Out = Path("runs"),
+    json: AsJson = False,
+) -> None:
+    """Show one run: its numbers with their protocols, its stages, and where its files are."""
+    from tokzoo.records.store import RecordStore
+
+    store = RecordStore(out / "records")
+    records = [record for record in store.read()[0] if _matches(record, run, out)]
+    if len(records) != 1:
+        found = ", ".join(f"{r.id} ({r.recipe.name}, seed {r.seed})" for r in records) or "none"
+        raise TokzooError(f"run '{run}' under {out}: expected one, found {found}")
+    record = records[0]
+    if json:
+        print_json(record.model_dump(mode="json", by_alias=True))
+        return
+    _print_run(record, out)
+
+
+def _matches(record: Any, run: str, out: Path) -> bool:
+    if record.id.startswith(run):
+        return True
+    cell = out / "cells" / Path(run).name / "cell.json"
+    if not cell.is_file():
+        return bool(record.recipe.name == run)
+    from tokzoo.data.files import read_json
+
+    return bool(read_json(cell)["stages"] == record.stages)
+
+
+def _print_run(record: Any, out: Path) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from tokzoo.leaderboard.render import number
+
+    shown = console()
+    title = f"{record.recipe.name} on {record.track.name}, seed {record.seed}: {record.status}"
+    shown.print(Text(title, style="bold"), Text(f"(record {record.id})"))
+    if record.failure:
+        shown.print(Text(f"  {record.failure.stage}: {record.failure.message}", style="red"))
+    table = Table("metric", "value", "unit", "protocol", box=None, header_style="bold")
+    for metric, value in record.metrics.items():
+        table.add_row(metric, number(value.value, value.digits), value.unit, value.protocol)
+    for metric, value in record.observed.get("metrics", {}).items():
+        table.add_row(metric, number(value, 1), "", "observed, not ranked")
+    shown.print(table)
+    for stage, key in record.stages.items():
+        seconds = record.observed.get("stages", {}).get(stage, {}).get("seconds")
+        took = f"  {seconds:.1f} s" if seconds is not None else ""
+        shown.print(Text(f"  {stage:<15}{out / 'cache' / stage / key}{took}"))

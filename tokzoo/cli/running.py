@@ -1,0 +1,188 @@
+"""``tokzoo run`` and ``tokzoo explain``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tokzoo.cli.common import AsJson, Out, PluginFiles, Strict, console, print_json, registry
+from tokzoo.contracts.errors import Refusal, TokzooError, suggest
+from tokzoo.registry.plugins import Registry
+
+What = Annotated[
+    list[str],
+    typer.Argument(metavar="RECIPE|SUITE… [KEY=VALUE…]", help="Recipes by name or file, or one suite; and overrides."),
+]
+TrackName = Annotated[str | None, typer.Option("--track", help="How they are judged, such as fashion-quick.")]
+GridAxes = Annotated[
+    list[str] | None, typer.Option("--grid", metavar="KEY=[A,B]", help="Run every combination. Repeatable.")
+]
+
+
+def run(
+    what: What,
+    track: TrackName = None,
+    seeds: Annotated[str | None, typer.Option("--seeds", help="Such as 0, 0-2 or 0,3. Default: 0.")] = None,
+    grid: GridAxes = None,
+    out: Out = Path("runs"),
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Cells at a time. Default: one a core.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    checkpoint_every: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Time between checkpoints.")] = 30.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, train nothing.")] = False,
+    plugin: PluginFiles = None,
+    strict_plugins: Strict = False,
+) -> None:
+    """Train, judge and rank tokenizers.
+
+    Names recipes (or a suite) and what to change in them:
+
+      tokzoo run gigatok-2d-nano --track fashion-quick
+      tokzoo run gigatok-2d-nano quantizer.use=fsq --track fashion-quick --seeds 0-2
+      tokzoo run gigatok-2d-nano --track fashion-quick --grid 'regularizers.entropy=[null, {use: entropy}]'
+
+    Everything is checked before anything is trained, nothing is done twice, and a run that was stopped goes on where it
+    was. Exit code: 0 all cells ok, 1 some cell failed, 2 wrong usage, 130 stopped.
+    """
+    from tokzoo.bench.run import Bench, Options
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise TokzooError(f"--device {device}: unknown; {suggest(device, ('auto', 'cpu', 'cuda'))}")
+    found = registry(plugin, strict_plugins)
+    cells = _cells(found, what, track, seeds, grid)
+    bench = Bench(Options(out, jobs, device, checkpoint_every), found)
+    if dry_run:
+        from tokzoo.cli.dry_run import print_dry_run
+
+        print_dry_run(cells, bench)
+        return
+    _run(bench, cells, out)
+
+
+def _run(bench: Any, cells: list[Any], out: Path) -> None:
+    from tokzoo.cli.progress import progress
+
+    try:
+        with progress(console(), {cell.id: cell for cell in cells}) as observe:
+            outcomes = bench.run(cells, observe)
+    except KeyboardInterrupt:
+        typer.echo("stopped; run the same command again to go on", err=True)
+        raise typer.Exit(130) from None
+    _report(outcomes, bench, out)
+    if any(outcome.record is None for outcome in outcomes):
+        typer.echo("stopped; run the same command again to go on", err=True)
+        raise typer.Exit(130)
+    if any(outcome.record.status != "ok" for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _report(outcomes: list[Any], bench: Any, out: Path) -> None:
+    """The ranked table of what was asked for, and where everything is."""
+    from tokzoo.cli.results import print_table
+    from tokzoo.leaderboard.rows import build_tables
+
+    records = [outcome.record for outcome in outcomes if outcome.record is not None]
+    for table in build_tables(records):
+        print_table(table)
+    trained = sum(outcome.trained for outcome in outcomes)
+    cached = len(outcomes) - trained
+    typer.echo(f"{trained} cells run, {cached} found done. Records: {out / 'records'}  cells: {out / 'cells'}")
+    for outcome in outcomes:
+        if outcome.record is not None and outcome.record.status == "ok":
+            typer.echo(f"  {outcome.cell.id}: record {outcome.record.id}")
+        elif outcome.record is not None:
+            typer.echo(f"  {outcome.cell.id}: {outcome.record.status}, see {bench.folder(outcome.cell) / 'log.txt'}")
+
+
+def explain(
+    what: What,
+    track: TrackName = None,
+    plugin: PluginFiles = None,
+    strict_plugins: Strict = False,
+    json: AsJson = False,
+) -> None:
+    """Show every value of a recipe (and its track), where it came from, and the shapes that follow."""
+    from tokzoo.recipes.explain import explain_recipe, explain_track
+    from tokzoo.recipes.load import load_recipe, load_track
+
+    found = registry(plugin, strict_plugins)
+    names, changes = _split(what)
+    if len(names) != 1:
+        raise TokzooError(f"explain takes one recipe, not {len(names)}")
+    recipe = load_recipe(names[0], found, changes.recipe)
+    if track is None and changes.track:
+        raise TokzooError("track.…=: name the track with --track")
+    lines = explain_recipe(recipe)
+    chain = None
+    if track is not None:
+        judged = load_track(track, found, changes.track)
+        lines += explain_track(judged)
+        chain = _chain(recipe, judged, found)
+    if json:
+        print_json({"values": [line.as_dict() for line in lines], "chain": chain})
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("value", "", "from", box=None, header_style="bold")
+    for line in lines:
+        table.add_row(Text(line.key), Text(line.value), Text(line.origin, style="dim"))
+    console().print(table)
+    if chain:
+        console().print(Text(chain))
+
+
+def _chain(recipe: Any, track: Any, found: Registry) -> str:
+    from tokzoo.bench.cell import make_cell
+    from tokzoo.cli.dry_run import chain_text
+
+    return chain_text(make_cell(recipe, track, 0, found.components).chain)
+
+
+def _split(what: list[str]) -> tuple[list[str], Any]:
+    from tokzoo.recipes.load import Changes
+
+    names = [text for text in what if "=" not in text]
+    return names, Changes.parse(text for text in what if "=" in text)
+
+
+def _cells(found: Registry, what: list[str], track: str | None, seeds: str | None, grid: list[str] | None) -> list[Any]:
+    """The cells a command line asks for, all of them checked; every one that does not fit is told at once."""
+    from dataclasses import replace
+
+    from tokzoo.bench.cell import make_cell
+    from tokzoo.recipes.load import Axis, Plan, load_suite, plan_recipes
+
+    names, changes = _split(what)
+    if not names:
+        raise TokzooError(f"name a recipe or a suite; recipes: {', '.join(found.recipes) or 'none'}")
+    if len(names) == 1 and names[0] in found.suites:
+        plan = load_suite(names[0], found)
+    else:
+        plan = Plan(tuple(names), track or "")
+    plan = replace(plan, changes=changes, track=track or plan.track)
+    if not plan.track:
+        raise TokzooError(f"name a track with --track; tracks: {', '.join(found.tracks) or 'none'}")
+    if grid:
+        plan = replace(plan, axes=(*plan.axes, *map(Axis.parse, grid)))
+    if seeds is not None:
+        plan = replace(plan, seeds=_seeds(seeds))
+    cells, refusals = [], []
+    for recipe, judged in plan_recipes(plan, found):
+        try:
+            cells += [make_cell(recipe, judged, seed, found.components) for seed in plan.seeds]
+        except Refusal as refusal:
+            refusals.append(str(refusal))
+    if refusals:
+        raise TokzooError("\n".join(refusals))
+    return cells
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """``0-2`` and ``0,3`` as seeds, in order, each once."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
+            raise TokzooError(f"--seeds {text}: expected numbers such as 0, 0-2 or 0,3")
+        seeds += range(int(first), int(last or first) + 1)
+    return tuple(dict.fromkeys(seeds))

@@ -1,0 +1,1 @@
+"""Tables computed from records, never edited by hand. No torch here."""

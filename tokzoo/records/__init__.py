@@ -1,0 +1,1 @@
+"""The record: what bench writes and the leaderboard reads. No torch here."""

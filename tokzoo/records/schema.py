@@ -1,0 +1,103 @@
+"""``tokzoo.record/1``: the immutable result of one cell, and how its id is made."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tokzoo.contracts.configs import Config
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.recipes.hashing import content_hash
+
+SCHEMA = "tokzoo.record/1"
+
+
+class MetricValue(Config):
+    """A number, never bare.
+
+    ``protocol`` is a key of the record's ``protocols``: two numbers compare only where these are equal.
+    """
+
+    value: float
+    label: str
+    unit: str
+    better: Literal["higher", "lower"] | None
+    digits: int
+    protocol: str
+
+
+class Named(Config):
+    """A recipe or track as resolved: its name, the hash of its content, and the content."""
+
+    name: str
+    hash: str
+    content: dict[str, Any]
+
+
+class Failure(Config):
+    """Where and why a cell failed."""
+
+    stage: str
+    message: str
+
+
+class Record(Config):
+    """One cell's result. Everything but ``id`` and ``observed`` decides the id.
+
+    Attributes:
+        origin: ``measured`` here, an ``imported`` checkpoint judged by our code, or ``claimed`` by a source.
+        shapes: the code's arrangement, its vocabulary and its bits per image.
+        versions: of tokzoo's engine and every component.
+        execution: torch version, device and threads of each stage: they decide the last bits of a result.
+        stages: the cache key of each stage.
+        not_applicable: stages this tokenizer has none of (a continuous quantizer has no codes).
+        observed: what varies from run to run: times, throughput, memory, host.
+    """
+
+    schema_: Literal["tokzoo.record/1"] = Field("tokzoo.record/1", alias="schema")
+    id: str
+    origin: Literal["measured", "imported", "claimed"] = "measured"
+    status: Literal["ok", "failed", "diverged"]
+    track: Named
+    recipe: Named
+    probe: str | None
+    seed: int
+    shapes: dict[str, Any]
+    versions: dict[str, Any]
+    execution: dict[str, dict[str, Any]]
+    stages: dict[str, str]
+    not_applicable: list[str]
+    metrics: dict[str, MetricValue]
+    protocols: dict[str, dict[str, Any]]
+    failure: Failure | None = None
+    observed: dict[str, Any] = Field(default_factory=dict)
+
+    def computed_id(self) -> str:
+        """The id its content has."""
+        content = self.model_dump(mode="json", by_alias=True)
+        del content["id"], content["observed"]
+        return content_hash(content)
+
+
+def make_record(**content: Any) -> Record:
+    """A record with the id of its content."""
+    draft = Record(id="", **content)
+    return draft.model_copy(update={"id": draft.computed_id()})
+
+
+def check_record(data: Any, where: str) -> Record:
+    """A record from JSON.
+
+    Raises:
+        TokzooError: another schema, a field missing or wrong, or content that does not have the id it claims.
+    """
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        raise TokzooError(f"{where}: schema {schema!r}; this version of tokzoo reads {SCHEMA}")
+    try:
+        record = Record.model_validate(data)
+    except ValueError as error:
+        first = str(error).splitlines()
+        raise TokzooError(f"{where}: not a valid record: {' '.join(first[1:3])}") from None
+    if record.id != record.computed_id():
+        raise TokzooError(f"{where}: its content has the id {record.computed_id()}, not {record.id}: it was changed")
+    return record
