@@ -1,0 +1,1 @@
+"""Quantizers: from latents to codes and back."""

@@ -1,0 +1,29 @@
+"""What this package offers to tokzoo."""
+
+from collections.abc import Sequence
+
+import tokzoo
+from tokzoo_quantizers.configs import FSQConfig, VQConfig
+
+
+@tokzoo.hookimpl
+def tokzoo_components() -> Sequence[tokzoo.ComponentSpec]:
+    """The quantizers."""
+    return (
+        tokzoo.ComponentSpec(
+            kind="quantizer",
+            name="vq",
+            config=VQConfig,
+            target="tokzoo_quantizers.vq:VectorQuantizer",
+            summary="learned codebook; L2 normalisation, rotation trick, k-means initialisation and revival as options",
+            paper="arXiv 1711.00937; 2110.04627 (L2 norm), 2410.06424 (rotation), 2504.08736 (GigaTok)",
+        ),
+        tokzoo.ComponentSpec(
+            kind="quantizer",
+            name="fsq",
+            config=FSQConfig,
+            target="tokzoo_quantizers.fsq:FiniteScalarQuantizer",
+            summary="rounds each bounded channel to a few levels; no learned codebook, no losses",
+            paper="arXiv 2309.15505, section 3 and appendix A.1",
+        ),
+    )
