@@ -1,0 +1,1 @@
+"""Regularizers of general use: pixel distances and assignment entropy."""
