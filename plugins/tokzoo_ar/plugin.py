@@ -15,5 +15,6 @@ def tokzoo_components() -> list[tokzoo.ComponentSpec]:
             target="tokzoo_ar.gpt:GPT",
             summary="LlamaGen's class-conditional GPT with learned positions, as GigaTok trains it",
             paper="arXiv 2406.06525; arXiv 2504.08736, section 3.1",
+            example={"size": None, "layers": 2, "heads": 2, "width": 32, "ffn_multiple": 32},
         )
     ]
