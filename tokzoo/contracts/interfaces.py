@@ -208,6 +208,32 @@ class LikelihoodBatch:
 
 
 @dataclass(slots=True)
+class GenerationBatch:
+    """What a ``generation`` metric sees: images in [-1, 1] decoded from sampled codes, and the classes asked for."""
+
+    images: Tensor
+    labels: Tensor | None
+
+
+@dataclass(slots=True)
+class RepresentationProbe:
+    """What a ``representation`` metric sees, once: the AR model and the codes of both splits.
+
+    Codes are int64 ``[N, M]`` (or ``[N, M, L]``, the images as they are, not augmented), labels int64 ``[N]``; all on
+    the CPU. ``batch`` is how many to run through the model at a time.
+    """
+
+    model: ARModel
+    train_codes: Tensor
+    train_labels: Tensor
+    val_codes: Tensor
+    val_labels: Tensor
+    classes: int
+    batch: int
+    device: torch.device
+
+
+@dataclass(slots=True)
 class EfficiencyProbe:
     """What an ``efficiency`` metric sees: the trained modules and a batch of real images."""
 
@@ -219,8 +245,9 @@ class EfficiencyProbe:
 class Metric(ABC):
     """Numbers measured in one stage: updated batch by batch, computed once.
 
-    ``update`` is given the batch type of the config's stage: :class:`ReconstructionBatch`, :class:`LikelihoodBatch`
-    or, once, :class:`EfficiencyProbe`.
+    ``update`` is given the batch type of the config's stage: :class:`ReconstructionBatch`, :class:`LikelihoodBatch`,
+    :class:`GenerationBatch` or, once, :class:`RepresentationProbe` or :class:`EfficiencyProbe`. A metric that needs a
+    reference set finds it itself and names it in its protocol.
     """
 
     def __init__(self, config: Any, chain: Chain) -> None:
