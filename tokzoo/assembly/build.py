@@ -12,8 +12,9 @@ from tokzoo.contracts.interfaces import (
     Metric,
     Quantizer,
     Regularizer,
+    Teacher,
 )
-from tokzoo.contracts.specs import Chain, CodeSpec
+from tokzoo.contracts.specs import Chain, CodeSpec, ImageSpec
 from tokzoo.recipes.models import Recipe, Slot
 from tokzoo.registry.component import load_target
 
@@ -57,9 +58,14 @@ def build_ar(slot: Slot, codes: CodeSpec, classes: int | None, quantizer: Quanti
     return build(slot, ARModel, codes, classes, quantizer)  # type: ignore[type-abstract]
 
 
+def build_teacher(slot: Slot, image: ImageSpec) -> Teacher:
+    """A teacher for such images: frozen, in eval mode, and never trained."""
+    return build(slot, Teacher, image).eval().requires_grad_(False)  # type: ignore[type-abstract]
+
+
 def build_dataset(slot: Slot) -> Dataset:
     """A dataset, its files found and checked."""
-    return build(slot, Dataset)  # type: ignore[type-abstract]
+    return build(slot, Dataset)
 
 
 def build_metric(slot: Slot, chain: Chain) -> Metric:

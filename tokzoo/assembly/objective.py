@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.contracts.configs import ComponentConfig, RegularizerConfig
+from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.interfaces import Adversary, Regularizer
-from tokzoo.contracts.outputs import Decoded, Pass, Progress, View
+from tokzoo.contracts.outputs import Decoded, Encoded, Pass, Progress, View
 
 
 @dataclass(slots=True)
@@ -101,11 +102,18 @@ class _Sum:
 
     def add(self, owner: str, config: ComponentConfig, terms: Mapping[str, Tensor]) -> None:
         for name, value in terms.items():
+            full = f"{owner}.{name}" if name else owner
+            if value.ndim:
+                raise TokzooError(f"loss term {full} must be a scalar, and has the shape {list(value.shape)}")
             self.total = self.total + config.weight_of(name) * value
-            self.terms[f"{owner}.{name}" if name else owner] = value.detach()
+            self.terms[full] = value.detach()
 
 
 def detached(state: Pass) -> Pass:
-    """The pass as an adversary sees it: the same images, no way back to the tokenizer."""
-    views = {name: View(Decoded(view.decoded.images.detach()), view.target) for name, view in state.views.items()}
-    return Pass(state.tokenizer, state.images, state.labels, state.progress, state.encoded, views=views)
+    """The pass as an adversary sees it: the same images and latents, no way back to the tokenizer."""
+    feature_map = state.encoded.feature_map
+    encoded = Encoded(state.encoded.latent.detach(), None if feature_map is None else feature_map.detach())
+    views = {
+        name: View(Decoded(view.decoded.images.detach()), view.target.detach()) for name, view in state.views.items()
+    }
+    return Pass(state.tokenizer, state.images, state.labels, state.progress, encoded, views=views)

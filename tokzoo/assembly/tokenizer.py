@@ -2,17 +2,17 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tokzoo.assembly.build import build_parts
+from tokzoo.assembly.weights import load_weights, save_weights
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.interfaces import Decoder, Encoder, Quantizer
 from tokzoo.contracts.specs import Chain, ImageSpec
-from tokzoo.data.files import read_json, write_atomic, write_json
+from tokzoo.data.files import read_json, write_json
 from tokzoo.recipes.models import Recipe
 from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.solver import solve
@@ -46,15 +46,15 @@ class Tokenizer(nn.Module):
         """Codes int64 ``[B, M]`` or ``[B, M, L]`` of images ``[B, C, H, W]`` in [-1, 1]. Call ``eval()`` first.
 
         Raises:
-            TokzooError: images of another shape, or a continuous quantizer, which has no codes.
+            TokzooError: images of another shape or type, or a quantizer that makes no codes (it is continuous, or in
+                the unquantized warm-up of its training).
         """
-        expected = (self.chain.image.channels, *self.chain.image.size)
-        if images.shape[1:] != expected:
-            raise TokzooError(f"expected images [B, {', '.join(map(str, expected))}], found {list(images.shape)}")
+        self._check_images(images)
         codes = self.quantizer(self.encoder(images).latent).codes
         if codes is None:
-            raise TokzooError(f"quantizer '{self.recipe.quantizer.use}' is continuous: it makes no codes")
-        return codes  # type: ignore[no-any-return]
+            why = "is continuous" if self.chain.codes is None else "is in its unquantized warm-up: call eval() first"
+            raise TokzooError(f"there are no codes: quantizer '{self.recipe.quantizer.use}' {why}")
+        return codes
 
     @torch.no_grad()
     def decode(self, codes: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -70,21 +70,30 @@ class Tokenizer(nn.Module):
     def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Reconstructions clamped to [-1, 1], and the codes they were decoded from (None: continuous)."""
         if self.chain.codes is None:
+            self._check_images(images)
             latent = self.quantizer(self.encoder(images).latent).latent
             return self.decoder.decode(latent).clamp(-1.0, 1.0), None
         codes = self.encode(images)
         return self.decoder.decode(self.quantizer.decode(codes)).clamp(-1.0, 1.0), codes
 
+    def _check_images(self, images: Tensor) -> None:
+        expected = (self.chain.image.channels, *self.chain.image.size)
+        if images.ndim != 4 or images.shape[1:] != expected or not images.is_floating_point():
+            shape = ", ".join(map(str, expected))
+            found = f"{images.dtype} {list(images.shape)}"
+            raise TokzooError(f"expected images [B, {shape}] of floating point in [-1, 1], found {found}")
+
     def _check_codes(self, codes: Tensor) -> None:
         spec = self.chain.codes
         if spec is None:
             raise TokzooError(f"quantizer '{self.recipe.quantizer.use}' is continuous: there are no codes to decode")
-        if codes.dtype != torch.int64 or codes.shape != spec.batch_shape(len(codes)):
-            expected = ", ".join(map(str, ["B", *spec.batch_shape(1)[1:]]))
-            raise TokzooError(f"expected int64 codes [{expected}], found {codes.dtype} {list(codes.shape)}")
+        expected = spec.batch_shape(1)[1:]
+        if codes.dtype != torch.int64 or codes.ndim != 1 + len(expected) or codes.shape[1:] != expected:
+            shape = ", ".join(map(str, expected))
+            raise TokzooError(f"expected codes [B, {shape}] of int64, found {codes.dtype} {list(codes.shape)}")
         vocab = codes.new_tensor(spec.vocab) if spec.levels > 1 else spec.vocab[0]
         if codes.numel() and bool(((codes < 0) | (codes >= vocab)).any()):
-            raise TokzooError(f"codes outside the vocabulary: {spec} end at {max(spec.vocab) - 1}")
+            raise TokzooError(f"codes outside the vocabulary: {spec} begin at 0 and end before that")
 
     def save(self, folder: str | Path) -> None:
         """Write weights (safetensors) and recipe (JSON) to a folder. Reads back with :meth:`load`."""
@@ -96,8 +105,7 @@ class Tokenizer(nn.Module):
             "classes": self.chain.classes,
         }
         write_json(folder / DESCRIPTION, description)
-        state = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        write_atomic(folder / WEIGHTS, lambda path: save_file(state, path))
+        save_weights(self.state_dict(), folder / WEIGHTS)
 
     @classmethod
     def load(cls, folder: str | Path, registry: Registry | None = None, device: str | torch.device = "cpu") -> Self:
@@ -109,15 +117,21 @@ class Tokenizer(nn.Module):
         folder = Path(folder)
         if not (folder / DESCRIPTION).is_file() or not (folder / WEIGHTS).is_file():
             raise TokzooError(f"{folder}: not a saved tokenizer ({DESCRIPTION} and {WEIGHTS} expected)")
-        description = read_json(folder / DESCRIPTION)
-        if description.get("format") != FORMAT:
-            raise TokzooError(f"{folder / DESCRIPTION}: format {description.get('format')!r}; this reads {FORMAT}")
+        recipe_data, image, classes = _read_description(folder / DESCRIPTION)
         registry = registry or load_registry()
-        recipe = resolve_recipe(Tree.from_data(description["recipe"], DESCRIPTION), registry.components)
-        image = ImageSpec(description["image"]["channels"], tuple(description["image"]["size"]))
-        tokenizer = cls(recipe, solve(recipe, image, description["classes"], registry.components))
-        try:
-            tokenizer.load_state_dict(load_file(folder / WEIGHTS))
-        except RuntimeError as error:
-            raise TokzooError(f"{folder / WEIGHTS}: {error}") from error
+        recipe = resolve_recipe(Tree.from_data(recipe_data, DESCRIPTION), registry.components)
+        tokenizer = cls(recipe, solve(recipe, image, classes, registry.components))
+        load_weights(tokenizer, folder / WEIGHTS)
         return tokenizer.to(device).eval()
+
+
+def _read_description(path: Path) -> tuple[dict[str, Any], ImageSpec, int | None]:
+    """Recipe, images and number of classes of a saved tokenizer."""
+    try:
+        description = read_json(path)
+        if description["format"] != FORMAT:
+            raise TokzooError(f"{path}: format {description['format']!r}; this reads {FORMAT}")
+        image = ImageSpec(description["image"]["channels"], tuple(description["image"]["size"]))
+        return description["recipe"], image, description["classes"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise TokzooError(f"{path}: not the description of a tokenizer ({type(error).__name__}: {error})") from error

@@ -73,7 +73,8 @@ class Bench:
             else:
                 outcomes[name] = Outcome(cell, self._record(cell, results), trained=False)
                 observe(name, {"kind": "cached"})
-        for name, event in LocalExecutor(self._jobs(len(waiting))).run(self._prepare(waiting)):
+        jobs = self._jobs(len(cells))
+        for name, event in LocalExecutor(jobs).run(self._prepare(waiting, jobs)):
             cell = by_id[name]
             self._tell(name, cell, event)
             if event["kind"] in {"finished", "failed", "interrupted"}:
@@ -92,10 +93,11 @@ class Bench:
 
     def _jobs(self, cells: int) -> int:
         cores = 1 if shutil.which("nvidia-smi") and self.options.device != "cpu" else available_cores()
-        return max(1, min(cells, self.options.jobs or cores))
+        return self.options.jobs or max(1, min(cells, cores))
 
-    def _prepare(self, cells: dict[str, Cell]) -> dict[str, tuple[Job, Path]]:
-        threads = max(1, available_cores() // self._jobs(len(cells)))
+    def _prepare(self, cells: dict[str, Cell], at_a_time: int) -> dict[str, tuple[Job, Path]]:
+        # By what was asked for, not by what is left to do: a resumed command divides the cores as the first one did.
+        threads = max(1, available_cores() // at_a_time)
         jobs = {}
         for name, cell in cells.items():
             folder = self.folder(cell)

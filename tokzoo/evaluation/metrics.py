@@ -1,24 +1,17 @@
 """Running metrics: one pass over the data feeds all metrics of a stage."""
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 
 from tokzoo.assembly.build import build_metric
 from tokzoo.assembly.tokenizer import Tokenizer
-from tokzoo.contracts.configs import MetricConfig
 from tokzoo.contracts.interfaces import ARModel, EfficiencyProbe, LikelihoodBatch, Metric, ReconstructionBatch, Split
 from tokzoo.contracts.specs import Chain
 from tokzoo.data.batches import in_order
 from tokzoo.data.codes import CodeSet
 from tokzoo.data.feed import DeviceFeed
 from tokzoo.recipes.models import Slot
-
-
-def of_stage(metrics: Sequence[Slot], stage: str) -> list[Slot]:
-    """The metrics measured in a stage."""
-    return [slot for slot in metrics if cast(MetricConfig, slot.config).stage == stage]
 
 
 def _results(metrics: Sequence[Metric]) -> dict[str, float]:

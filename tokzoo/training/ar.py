@@ -28,18 +28,23 @@ class ARTask(Task):
     ) -> None:
         torch.manual_seed(derive_seed(seed, "ar"))
         self.module = build_ar(probe.ar, spec, classes, quantizer).to(device)
+        # A model that reads latents holds the quantizer: it must stay what made the codes.
+        self.frozen = (quantizer,)
         self.codes = codes.codes.to(device)
         self.labels = None if codes.labels is None else codes.labels.to(device)
         self.batches = Batches(len(codes), probe.budget.batch, derive_seed(seed, "ar batches"))
 
     def player(self) -> Group:
-        """The whole model."""
+        """The whole model, but for a quantizer it may hold."""
         parameters = dict(self.module.named_parameters())
         return Group(parameters, frozenset(parameters))
 
     def losses(self, progress: Progress) -> Step:
         """The model's loss on the step's batch."""
-        indices = self.batches.batch(progress.step).to(self.codes.device)
+        indices = self.batches.batch(progress.step)
+        if self.codes.is_cuda:
+            # Only a copy from pinned memory does not wait for the device.
+            indices = indices.pin_memory().to(self.codes.device, non_blocking=True)
         views = torch.randint(len(self.codes), indices.shape, device=indices.device)
         labels = None if self.labels is None else self.labels[indices]
         loss: ARLoss = self.module(self.codes[views, indices].long(), labels, progress)

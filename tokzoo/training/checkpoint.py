@@ -10,63 +10,66 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tokzoo.data.files import write_atomic
+from tokzoo.assembly.weights import save_weights
 
 FORMAT = "tokzoo.checkpoint/1"
 CHECKPOINT = "checkpoint.safetensors"
 """Its file in a stage's folder."""
 
+Parts = dict[str, dict[str, Tensor]]
+"""Tensors by name, by part. A part's name holds no ``/``."""
+
 
 @dataclass(slots=True)
 class Checkpoint:
-    """The state after ``step`` updates. ``parts`` are tensors by name, by part."""
+    """The state after ``step`` updates."""
 
     step: int
-    parts: dict[str, dict[str, Tensor]]
+    parts: Parts
 
     def save(self, path: Path) -> None:
         """Write it to ``path``, replacing an older one only once this one is whole."""
-        tensors = {
-            f"{part}/{name}": tensor.detach().contiguous()
-            for part, named in self.parts.items()
-            for name, tensor in named.items()
-        }
-        about = {"tokzoo": json.dumps({"format": FORMAT, "step": self.step})}
-        write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata=about))
+        tensors = {f"{part}/{name}": tensor for part, named in self.parts.items() for name, tensor in named.items()}
+        save_weights(tensors, path, {"tokzoo": json.dumps({"format": FORMAT, "step": self.step})})
 
     @classmethod
-    def load(cls, path: Path, device: torch.device) -> "Checkpoint | None":
-        """Read a checkpoint; None where there is none, or it cannot be read (training then starts anew)."""
+    def load(cls, path: Path) -> "Checkpoint | None":
+        """Read a checkpoint into CPU memory; None where there is none, or it cannot be read."""
         if not path.is_file():
             return None
         try:
-            with safe_open(path, framework="pt", device=str(device)) as file:
+            with safe_open(path, framework="pt") as file:
                 about = json.loads(file.metadata()["tokzoo"])
                 if about["format"] != FORMAT:
                     return None
-                parts: dict[str, dict[str, Tensor]] = {}
+                parts: Parts = {}
                 for key in file.keys():  # noqa: SIM118 - not a mapping
                     part, _, name = key.partition("/")
                     parts.setdefault(part, {})[name] = file.get_tensor(key)
-        except (SafetensorError, KeyError, ValueError):
+                return cls(int(about["step"]), parts)
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError):
             return None
-        return cls(about["step"], parts)
+
+    @torch.no_grad()
+    def restore(self, live: Parts) -> bool:
+        """Copy into tensors of the same names, shapes and types; False, and nothing done, where they differ."""
+        if _described(live) != _described(self.parts):
+            return False
+        for part, named in live.items():
+            for name, tensor in named.items():
+                tensor.copy_(self.parts[part][name])
+        return True
 
 
-def module_state(module: nn.Module, trained: frozenset[str]) -> dict[str, Tensor]:
-    """The parameters named in ``trained``, and every buffer, also those a saved model leaves out.
+def _described(parts: Parts) -> dict[tuple[str, str], tuple[torch.Size, torch.dtype]]:
+    return {
+        (part, name): (tensor.shape, tensor.dtype) for part, named in parts.items() for name, tensor in named.items()
+    }
 
-    Frozen parameters are those of a weights file and cannot have changed.
-    """
-    state = {name: parameter for name, parameter in module.named_parameters() if name in trained}
+
+def module_state(module: nn.Module, names: frozenset[str]) -> dict[str, Tensor]:
+    """The parameters called ``names``, and every buffer, also those a saved model leaves out."""
+    state: dict[str, Tensor] = {name: p for name, p in module.named_parameters() if name in names}
     return {**state, **dict(module.named_buffers())}
-
-
-@torch.no_grad()
-def load_module_state(module: nn.Module, trained: frozenset[str], state: dict[str, Tensor]) -> None:
-    """Restore in place what :func:`module_state` gave."""
-    for name, tensor in module_state(module, trained).items():
-        tensor.copy_(state[name])

@@ -24,8 +24,7 @@ class WeightAverage:
     def update(self, step: int) -> None:
         """Take in the weights after update ``step``."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        weights = [parameter.detach() for parameter in self.parameters.values()]
-        torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
+        torch._foreach_lerp_(list(self.average.values()), list(self.parameters.values()), 1 - decay)
 
     @torch.no_grad()
     def restart(self, overwritten: Iterable[Overwritten]) -> None:
@@ -33,7 +32,8 @@ class WeightAverage:
         for change in overwritten:
             for name, parameter in self.parameters.items():
                 if parameter is change.parameter:
-                    self.average[name] = where_rows(change.rows, parameter.detach(), self.average[name])
+                    average = self.average[name]
+                    average.copy_(torch.where(of_rows(change.rows, average), parameter, average))
 
     @torch.no_grad()
     def copy_to_weights(self) -> None:
@@ -42,6 +42,6 @@ class WeightAverage:
             parameter.copy_(self.average[name])
 
 
-def where_rows(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """``new`` in the rows of a mask, ``old`` elsewhere."""
-    return torch.where(rows.view(-1, *[1] * (old.ndim - 1)), new, old)
+def of_rows(mask: Tensor, tensor: Tensor) -> Tensor:
+    """A mask over the first axis of ``tensor``, shaped so that it broadcasts over the others."""
+    return mask.view(-1, *[1] * (tensor.ndim - 1))

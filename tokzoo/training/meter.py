@@ -1,39 +1,50 @@
 """Means of loss terms over a log interval, gathered on the device and read once."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from tokzoo.contracts.errors import Diverged
 
+LOSS = "loss"
+GRADIENT = "grad_norm"
+
 
 class Meter:
-    """Adds up terms without a host sync; :meth:`read` makes the only one."""
+    """Keeps the terms of every step without a host sync; :meth:`read` makes the only one."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._kept: list[tuple[int, str, Tensor]] = []
 
-    def add(self, terms: dict[str, Tensor]) -> None:
-        """Add one step's terms; a term need not be there in every step."""
-        for name, value in terms.items():
-            self._sums[name] = self._sums[name] + value.float() if name in self._sums else value.float()
-            self._counts[name] = self._counts.get(name, 0) + 1
+    def add(self, step: int, terms: Mapping[str, Tensor]) -> None:
+        """Keep scalars of step ``step``; a term need not be there in every step."""
+        self._kept += [(step, name, value) for name, value in terms.items()]
 
-    def read(self, step: int) -> dict[str, float]:
+    def read(self) -> dict[str, float]:
         """The means since the last read, and start anew.
 
         Raises:
-            Diverged: a term is not finite.
+            Diverged: a term was not finite in some step; it names the first such step, and what broke there.
         """
-        values = torch.stack(list(self._sums.values())).tolist()
-        means = {name: value / self._counts[name] for name, value in zip(self._sums, values, strict=True)}
-        self._sums, self._counts = {}, {}
-        broken = [name for name, value in means.items() if not math.isfinite(value)]
+        values = torch.stack([value.detach().float() for _, _, value in self._kept]).tolist()
+        series: dict[str, list[float]] = {}
+        broken: dict[int, list[str]] = {}
+        for (step, name, _), value in zip(self._kept, values, strict=True):
+            series.setdefault(name, []).append(value)
+            if not math.isfinite(value):
+                broken.setdefault(step, []).append(name)
+        self._kept = []
         if broken:
-            raise Diverged(
-                f"{', '.join(broken)} became non-finite in the steps before step {step}; "
-                "try a lower learning rate, a longer warm-up, or gradient clipping"
-            )
-        return means
+            raise _diverged(min(broken), broken[min(broken)])
+        return {name: math.fsum(column) / len(column) for name, column in series.items()}
+
+
+def _diverged(step: int, names: list[str]) -> Diverged:
+    # Where a term broke, the total and the gradient broke for that reason alone.
+    causes = [name for name in names if name.rpartition(".")[2] not in (LOSS, GRADIENT)] or names
+    return Diverged(
+        f"{', '.join(causes)} became non-finite at step {step} (counted from 0); "
+        "try a lower learning rate, a longer warm-up, or gradient clipping"
+    )

@@ -29,9 +29,18 @@ class Group:
 
 
 class Task(ABC):
-    """A trainable thing. ``module`` holds everything a checkpoint must keep."""
+    """A trainable thing.
+
+    Attributes:
+        module: holds everything a checkpoint must keep.
+        frozen: parts of it that training must not touch: no gradients, and always in eval mode.
+        kept: names of parameters that no optimizer trains, but that change in training all the same. Others without
+            an optimizer are those of a weights file, and no checkpoint holds them.
+    """
 
     module: nn.Module
+    frozen: Sequence[nn.Module] = ()
+    kept: frozenset[str] = frozenset()
 
     @abstractmethod
     def player(self) -> Group:

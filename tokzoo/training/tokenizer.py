@@ -7,7 +7,7 @@ import torch
 from tokzoo.assembly.build import build_regularizers
 from tokzoo.assembly.objective import Losses, Objective, detached
 from tokzoo.assembly.tokenizer import Tokenizer
-from tokzoo.contracts.interfaces import Adversary, Split
+from tokzoo.contracts.interfaces import Adversary, Split, Teacher
 from tokzoo.contracts.outputs import Overwritten, Progress, StepContext
 from tokzoo.contracts.specs import Chain
 from tokzoo.data.augment import augment
@@ -36,6 +36,9 @@ class TokenizerTask(Task):
         self.tokenizer = Tokenizer(recipe, chain)
         self.objective = Objective(self.tokenizer, build_regularizers(recipe, chain)).to(device)
         self.module = self.objective
+        self.frozen = [part for part in self.objective.modules() if isinstance(part, Teacher)]
+        # A codebook that is averaged rather than trained is still learned.
+        self.kept = frozenset(f"tokenizer.quantizer.{name}" for name, _ in self.tokenizer.quantizer.named_parameters())
         self.augmentation = augmentation
         self.feed = DeviceFeed(split, device)
         self.batches = Batches(len(split), budget.batch, derive_seed(seed, "tokenizer batches"))
