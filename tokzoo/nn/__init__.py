@@ -1,0 +1,1 @@
+"""Building blocks that components share: convolutions, norms, attention, transformer layers, positions."""
