@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tokzoo.evaluation.statistics import Estimate, estimate, tie_groups
+from tokzoo.leaderboard.labels import labels
 from tokzoo.records.schema import MetricValue, Record
 
 Evidence = Literal["claimed", "imported", "measured", "replicated"]
@@ -12,6 +13,7 @@ ColumnKey = tuple[str, str]
 """(metric id, protocol): numbers of different protocols never share a column."""
 
 ENOUGH_SEEDS = 3
+"""The fewest that make a row ``replicated``; a track may want more."""
 
 
 @dataclass(slots=True)
@@ -19,10 +21,13 @@ class Row:
     """One recipe on one track.
 
     Attributes:
+        recipe: its label, unlike any other in the table.
         seeds: those with a result.
-        evidence: how the row is known; ``replicated`` from three seeds on.
-        rank: the first and last place it may hold; None where it has no main metric, or one seed gives no noise.
+        evidence: how the row is known; ``replicated`` from three seeds on, or as many as the track wants.
+        rank: the first and last place it may hold among the ranked; None where it has no main metric, or one seed gives
+            no noise.
         failures: one line for each cell that failed.
+        disputes: one line for each seed whose records do not agree.
     """
 
     recipe: str
@@ -33,6 +38,7 @@ class Row:
     estimates: dict[ColumnKey, Estimate]
     rank: tuple[int, int] | None = None
     failures: list[str] = field(default_factory=list)
+    disputes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -62,7 +68,7 @@ class Table:
 
 
 def build_tables(records: Iterable[Record]) -> list[Table]:
-    """A table per track, from every record of it. Two records of one cell that agree count once."""
+    """A table per track, from every record of it. Two records of one cell count once."""
     by_track: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         by_track.setdefault((record.track.name, record.track.hash), []).append(record)
@@ -74,8 +80,11 @@ def _table(track: str, digest: str, records: Sequence[Record]) -> Table:
     for record in records:
         by_recipe.setdefault(record.recipe.hash, []).append(record)
     content = records[-1].track.content
-    table = Table(track, digest, content["main"], _columns(records, content["columns"] or [content["main"]]), [], [])
-    table.rows = [_row(group) for group in by_recipe.values()]
+    main = content.get("main", "")
+    table = Table(track, digest, main, _columns(records, content.get("columns") or [main]), [], [])
+    enough = max(ENOUGH_SEEDS, content.get("seeds", 0))
+    names = labels([group[-1].recipe for group in by_recipe.values()])
+    table.rows = [_row(name, group, enough) for name, group in zip(names, by_recipe.values(), strict=True)]
     _rank(table)
     _annotate(table)
     return table
@@ -94,51 +103,63 @@ def _columns(records: Sequence[Record], shown: Sequence[str]) -> list[Column]:
     return columns
 
 
-def _row(records: Sequence[Record]) -> Row:
-    # A failure that a later run of the same cell mended is history, not a result.
-    latest = {record.seed: record for record in records if record.status == "ok"}
-    failed = {r.seed: r for r in records if r.status != "ok" and r.seed not in latest}
+def _row(name: str, records: Sequence[Record], enough: int) -> Row:
+    by_seed: dict[int, list[Record]] = {}
+    for record in sorted((r for r in records if r.status == "ok"), key=lambda record: record.id):
+        by_seed.setdefault(record.seed, []).append(record)
+    results = {seed: found[-1] for seed, found in sorted(by_seed.items())}
+    # A failure that another run of the same cell mended is history, not a result.
+    failed = {r.seed: r for r in records if r.failure and r.seed not in results}
     values: dict[ColumnKey, list[float]] = {}
-    for record in latest.values():
+    for record in results.values():
         for metric, value in record.metrics.items():
             values.setdefault((metric, value.protocol), []).append(value.value)
-    newest = records[-1]
     return Row(
-        recipe=newest.recipe.name,
-        recipe_hash=newest.recipe.hash,
-        seeds=tuple(sorted(latest)),
-        evidence=_evidence(list(latest.values()) or list(records)),
-        bits_per_image=newest.shapes.get("bits_per_image"),
+        recipe=name,
+        recipe_hash=records[-1].recipe.hash,
+        seeds=tuple(results),
+        evidence=_evidence(list(results.values()) or list(records), enough),
+        bits_per_image=records[-1].shapes.get("bits_per_image"),
         estimates={key: estimate(numbers) for key, numbers in values.items()},
         failures=[
-            f"{r.recipe.name}, seed {seed}: {r.status} in {r.failure.stage}: {r.failure.message}"
+            f"{name}, seed {seed}: {r.status} in {r.failure.stage}: {r.failure.message}"
             for seed, r in sorted(failed.items())
             if r.failure
+        ],
+        disputes=[
+            f"{name}, seed {seed}: {len(found)} records do not agree (another machine or version); "
+            f"record {found[-1].id} is shown."
+            for seed, found in sorted(by_seed.items())
+            if any(record.metrics != found[-1].metrics for record in found)
         ],
     )
 
 
-def _evidence(records: Sequence[Record]) -> Evidence:
+def _evidence(records: Sequence[Record], enough: int) -> Evidence:
     origins = {record.origin for record in records}
     if origins != {"measured"}:
         return "claimed" if "claimed" in origins else "imported"
     seeds = {record.seed for record in records if record.status == "ok"}
-    return "replicated" if len(seeds) >= ENOUGH_SEEDS else "measured"
+    return "replicated" if len(seeds) >= enough else "measured"
 
 
 def _rank(table: Table) -> None:
-    """Sort by the main metric, best first, and give ranks where the noise is known."""
-    column = next((column for column in table.columns if column.key[0] == table.main), None)
-    if column is None:
+    """Sort by the main metric, best first, and give ranks where the noise is known.
+
+    A row of one seed takes no place: how far it reaches up or down is unknown, and must not blur what is known.
+    """
+    columns = [column for column in table.columns if column.key[0] == table.main]
+    if not columns:
         return
+    # Rows of another protocol do not compare; the protocol most rows were measured under is the one ranked.
+    column = max(columns, key=lambda column: sum(column.key in row.estimates for row in table.rows))
     sign = -1 if column.about.better == "higher" else 1
-    ranked = [row for row in table.rows if column.key in row.estimates]
-    ranked.sort(key=lambda row: (sign * row.estimates[column.key].mean, row.recipe))
-    spans = tie_groups([row.estimates[column.key] for row in ranked])
-    for row, span in zip(ranked, spans, strict=True):
-        if len(row.seeds) > 1:
-            row.rank = span
-    table.rows = ranked + [row for row in table.rows if column.key not in row.estimates]
+    compared = [row for row in table.rows if column.key in row.estimates]
+    compared.sort(key=lambda row: (sign * row.estimates[column.key].mean, row.recipe))
+    ranked = [row for row in compared if row.estimates[column.key].n > 1 and column.about.better]
+    for row, span in zip(ranked, tie_groups([row.estimates[column.key] for row in ranked]), strict=True):
+        row.rank = span
+    table.rows = compared + [row for row in table.rows if column.key not in row.estimates]
 
 
 def _annotate(table: Table) -> None:
@@ -152,4 +173,5 @@ def _annotate(table: Table) -> None:
             f"{', '.join(variants)}: measured under more than one protocol (another probe, split or setting); "
             "numbers of different columns do not compare."
         )
-    table.notes.extend(failure for row in table.rows for failure in row.failures)
+    for row in table.rows:
+        table.notes += [*row.disputes, *row.failures]

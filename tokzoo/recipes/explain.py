@@ -39,7 +39,8 @@ def _lines(data: dict[str, Any], tree: Tree, prefix: str, key: Key = ()) -> list
             lines += _lines(value, tree, prefix, here)
         else:
             text = value if isinstance(value, str) else canonical(value)
-            # A field nobody wrote is the component's default, whatever wrote the slot around it.
-            origin = tree.origins.get(here, "default")
+            # A field nobody wrote is the component's default, whatever wrote the slot around it. The component itself
+            # may be written without ``use``: ``quantizer: vq``.
+            origin = tree.origins.get(here) or (name == "use" and tree.origins.get(key)) or "default"
             lines.append(Line(prefix + ".".join(here), text, origin))
     return lines

@@ -1,18 +1,20 @@
 """Names and files to resolved recipes, tracks and suites, with what the command line changed in them."""
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from tokzoo.contracts.configs import Config
-from tokzoo.contracts.errors import TokzooError, suggest
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.recipes.hashing import canonical
 from tokzoo.recipes.models import Recipe, Track
-from tokzoo.recipes.resolve import RECIPE_KEYS, TRACK_KEYS, resolve_recipe, resolve_track
-from tokzoo.recipes.tree import Key, Tree, apply_overrides, parse_override, parse_value
+from tokzoo.recipes.resolve import Resolver, resolve_recipe, resolve_track
+from tokzoo.recipes.tree import Key, Tree, apply_overrides, parse_key, parse_override, parse_value
 from tokzoo.registry.plugins import Registry, find_file
 
 Override = tuple[Key, Any]
@@ -28,39 +30,74 @@ class Changes:
     @classmethod
     def parse(cls, texts: Iterable[str]) -> "Changes":
         """From ``key=value`` arguments."""
-        recipe, track = [], []
-        for key, value in map(parse_override, texts):
+        return cls.of(map(parse_override, texts))
+
+    @classmethod
+    def of(cls, overrides: Iterable[Override]) -> "Changes":
+        """Overrides told apart by their first name.
+
+        Raises:
+            TokzooError: a track is named by an override, or a recipe is made to extend another.
+        """
+        recipe: list[Override] = []
+        track: list[Override] = []
+        for key, value in overrides:
+            if key == ("track",):
+                raise TokzooError("track=…: name a track with --track; track.KEY=… changes one")
+            if key == ("extends",):
+                raise TokzooError("extends=…: only a recipe file extends another recipe; name that recipe instead")
             if key[0] == "track":
-                if len(key) == 1:
-                    raise TokzooError("track=…: name a track with --track; track.KEY=… changes one")
                 track.append((key[1:], value))
             else:
                 recipe.append((key, value))
         return cls(tuple(recipe), tuple(track))
 
 
-def recipe_tree(name: str, registry: Registry, seen: tuple[str, ...] = ()) -> Tree:
+def recipe_tree(name: str, registry: Registry) -> Tree:
     """The tree of a recipe by name or by file, laid over the recipe it ``extends``.
 
     Raises:
         TokzooError: no such recipe, a file that is not one, or recipes that extend each other in a circle.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else find_file(registry, "recipes", name)
-    tree = Tree.from_file(path)
-    tree.data.setdefault("name", path.stem)
-    parent = tree.data.pop("extends", None)
-    if parent is None:
-        return tree
-    if str(path) in seen:
-        raise TokzooError(f"{path.name}: recipes extend each other in a circle: {' → '.join((*seen, str(path)))}")
-    merged = recipe_tree(_beside(str(parent), path), registry, (*seen, str(path)))
-    merged.merge(tree)
+    trees: list[Tree] = []
+    paths: list[Path] = []
+    origin, wanted = "", name
+    while wanted:
+        try:
+            path, tree = _read("recipes", wanted, registry)
+        except TokzooError as error:
+            raise TokzooError(f"extends: {error} ({origin})") if trees else error from None
+        if path.resolve() in paths:
+            circle = " → ".join(each.name for each in (*paths, path))
+            raise TokzooError(f"extends: recipes extend each other in a circle, {circle} ({origin})")
+        paths.append(path.resolve())
+        trees.append(tree)
+        if tree.data.get("name") is None:
+            tree.data["name"] = path.stem
+        parent, origin = tree.data.pop("extends", None), tree.origin(("extends",))
+        wanted = _beside(str(parent), path) if parent is not None else ""
+    merged = trees[-1]
+    for tree in reversed(trees[:-1]):
+        merged.merge(tree)
+    merged.origins[()] = trees[0].origins[()]
     return merged
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith((".yaml", ".yml"))
+
+
+def _read(what: str, name: str, registry: Registry) -> tuple[Path, Tree]:
+    """The file of a recipe, track or suite, and its tree. A user's own file is told by its path, ours by its name."""
+    if _is_file(name):
+        return Path(name), Tree.from_file(Path(name))
+    path = find_file(registry, what, name)
+    return path, Tree.from_file(path, path.name)
 
 
 def _beside(parent: str, child: Path) -> str:
     """A file named by a recipe is looked for beside that recipe."""
-    return str(child.parent / parent) if parent.endswith((".yaml", ".yml")) else parent
+    return str(child.parent / parent) if _is_file(parent) else parent
 
 
 def load_recipe(name: str, registry: Registry, changes: Sequence[Override] = (), suffix: str = "") -> Recipe:
@@ -69,35 +106,31 @@ def load_recipe(name: str, registry: Registry, changes: Sequence[Override] = (),
     ``suffix`` is put after its name, to tell the members of a grid apart.
     """
     tree = recipe_tree(name, registry)
-    _check_heads(changes, RECIPE_KEYS, "")
     apply_overrides(tree, changes)
-    tree.data["name"] = f"{tree.data['name']}{suffix}"
+    if suffix:
+        tree.data["name"] = f"{tree.data['name']}{suffix}"
     return resolve_recipe(tree, registry.components)
 
 
 def load_track(name: str, registry: Registry, changes: Sequence[Override] = ()) -> Track:
-    """A resolved track by ``name@version``, by ``name`` (its highest version) or by file."""
-    if name.endswith((".yaml", ".yml")):
-        path, official = Path(name), False
-    else:
-        path, official = find_file(registry, "tracks", _latest(name, registry)), not changes
-    tree = Tree.from_file(path)
-    _check_heads(changes, TRACK_KEYS, "track.")
+    """A resolved track by ``name@version``, by ``name`` (its highest version) or by file.
+
+    Raises:
+        TokzooError: unknown, wrong in itself, or shipped in a file that is not named by its id.
+    """
+    official = not _is_file(name)
+    path, tree = _read("tracks", _latest(name, registry), registry)
     apply_overrides(tree, changes)
-    return resolve_track(tree, registry.components, official=official)
+    track = resolve_track(tree, registry.components, official=official and not changes)
+    if official and track.id.partition("+")[0] != path.stem:
+        raise TokzooError(f"track {track.id}: its file is named {path.name}; give both the same name@version")
+    return track
 
 
 def _latest(name: str, registry: Registry) -> str:
-    if "@" in name:
-        return name
-    versions = [known for known in registry.tracks if known.rpartition("@")[0] == name]
+    """The highest version of a track named without one."""
+    versions = [known for known in registry.tracks if re.fullmatch(rf"{re.escape(name)}@\d+", known)]
     return max(versions, key=lambda known: int(known.rpartition("@")[2]), default=name)
-
-
-def _check_heads(changes: Sequence[Override], known: Sequence[str], prefix: str) -> None:
-    for key, _ in changes:
-        if key[0] not in known:
-            raise TokzooError(f"{prefix}{'.'.join(key)}: unknown; {suggest(key[0], known)} (command line)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,28 +144,31 @@ class Axis:
     def parse(cls, text: str) -> "Axis":
         """From ``key=[a, b]``; only these brackets make an axis, so that list values stay values."""
         name, equals, value = text.partition("=")
+        key = parse_key(name)
         values = parse_value(value, name) if equals else None
-        if not isinstance(values, list) or not values:
+        if not key or not isinstance(values, list) or not values:
             raise TokzooError(f"--grid '{text}': expected key=[value, value], such as 'quantizer=[vq, fsq]'")
-        return cls(name.strip(), tuple(values))
+        return cls(".".join(key), tuple(values))
 
 
 def grid(axes: Sequence[Axis]) -> list[tuple[str, Changes]]:
     """Every combination of the axes' values: a suffix that names it, and its changes. One empty one without axes."""
     members = []
     for values in itertools.product(*(axis.values for axis in axes)):
-        pairs = [(tuple(axis.key.split(".")), value) for axis, value in zip(axes, values, strict=True)]
-        label = ", ".join(f"{axis.key}={_short(value)}" for axis, value in zip(axes, values, strict=True))
-        recipe = tuple((key, value) for key, value in pairs if key[0] != "track")
-        track = tuple((key[1:], value) for key, value in pairs if key[0] == "track")
-        members.append((f" [{label}]" if label else "", Changes(recipe, track)))
+        pairs = list(zip((axis.key for axis in axes), values, strict=True))
+        label = ", ".join(f"{key}={_short(value)}" for key, value in pairs)
+        changes = Changes.of((tuple(key.split(".")), value) for key, value in pairs)
+        members.append((f" [{label}]" if label else "", changes))
     return members
 
 
 def _short(value: Any) -> str:
-    if value is None:
-        return "null"
-    return str(value.get("use", value)) if isinstance(value, Mapping) else str(value)
+    """A value in a name: a component by its name alone where nothing else is said of it."""
+    if isinstance(value, Mapping) and set(value) == {"use"}:
+        return str(value["use"])
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {_short(inner)}" for name, inner in value.items()) + "}"
+    return value if isinstance(value, str) else canonical(value)
 
 
 class SuiteFile(Config):
@@ -142,8 +178,8 @@ class SuiteFile(Config):
     summary: str = ""
     recipes: tuple[str, ...] = Field(min_length=1)
     track: str
-    seeds: tuple[int, ...] = (0,)
-    grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
+    grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,23 +199,12 @@ def load_suite(name: str, registry: Registry) -> Plan:
     Raises:
         TokzooError: unknown name, or a file that is not a suite, with the field.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else find_file(registry, "suites", name)
-    tree = Tree.from_file(path)
+    path, tree = _read("suites", name, registry)
     tree.data.setdefault("name", path.stem)
-    try:
-        suite = SuiteFile.model_validate(tree.data)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"]))
-        hint = (
-            f"unknown; {suggest(place, SuiteFile.model_fields)}"
-            if problem["type"] == "extra_forbidden"
-            else problem["msg"]
-        )
-        raise TokzooError(f"suite {path.name}: {place}: {hint}") from None
+    suite = Resolver(tree, registry.components).validate(SuiteFile, tree.data, ())
     axes = tuple(Axis(key, values) for key, values in suite.grid.items())
     recipes = tuple(_beside(recipe, path) for recipe in suite.recipes)
-    return Plan(recipes, suite.track, suite.seeds, axes)
+    return Plan(recipes, _beside(suite.track, path), suite.seeds, axes)
 
 
 def plan_recipes(plan: Plan, registry: Registry) -> list[tuple[Recipe, Track]]:

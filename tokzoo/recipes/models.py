@@ -1,15 +1,17 @@
 """Resolved recipes, tracks and suites: every component found, every value validated."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import BaseModel, Field, model_validator
 
 from tokzoo.contracts.configs import ComponentConfig, Config
 from tokzoo.data.config import Augmentation
 from tokzoo.recipes.tree import Key
 from tokzoo.registry.catalogue import Entry
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Optimization(Config):
@@ -19,7 +21,7 @@ class Optimization(Config):
     """
 
     lr: float = Field(1e-4, gt=0, description="peak learning rate")
-    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's moment decays")
+    betas: tuple[Decay, Decay] = Field((0.9, 0.95), description="AdamW's moment decays")
     weight_decay: float = Field(1e-4, ge=0)
     decay: Literal["matrices", "all"] = Field(
         "matrices", description="which parameters decay; matrices: two axes or more"
@@ -30,6 +32,12 @@ class Optimization(Config):
     clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no clipping")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the weight average judged instead; null: none")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast")
+
+    @model_validator(mode="after")
+    def _warmup_is_steps_or_a_fraction(self) -> Self:
+        if isinstance(self.warmup, float) and not self.warmup < 1:
+            raise ValueError("warmup: a float is a fraction of the budget below 1; write steps as an integer")
+        return self
 
 
 class Budget(Config):
@@ -57,12 +65,29 @@ class Slot:
         return {"use": self.use, **self.config.model_dump(mode="json")}
 
     def identity(self) -> dict[str, Any]:
-        """What its results depend on: name, version (and text, of a file plugin), and every resolved field."""
-        fields = {name: getattr(self.config, name) for name in type(self.config).model_fields}
-        dumped = self.config.model_dump(mode="json")
-        nested = {name: value.identity() for name, value in fields.items() if isinstance(value, Slot)}
-        spec = self.entry.spec
-        return {"use": self.use, "version": spec.version, "source": self.entry.source_hash, **dumped, **nested}
+        """What its results depend on: name, version, text (of a file plugin), fields, and the same of its parts."""
+        return {
+            "use": self.use,
+            "version": self.entry.spec.version,
+            "source": self.entry.source_hash,
+            "config": self.config.model_dump(mode="json"),
+            "parts": [part.identity() for part in self.parts()],
+        }
+
+    def parts(self) -> list["Slot"]:
+        """The components its config refers to, in the order of the fields."""
+        return list(_slots_in(self.config))
+
+
+def _slots_in(value: Any) -> Iterator[Slot]:
+    if isinstance(value, Slot):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _slots_in(getattr(value, name))
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _slots_in(inner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +168,7 @@ class Track:
         id: ``name@version`` of an official track; ``name@version+hash`` once anything in it is overridden.
         main: the metric id tables are sorted by.
         columns: the metric ids tables show first.
-        seeds: how many seeds make a row ``replicated``.
+        seeds: how many seeds make a row ``replicated``; never fewer than three.
     """
 
     id: str

@@ -1,37 +1,60 @@
 """Trees to resolved recipes and tracks: names looked up, values validated, every mistake said with its place."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, get_args
+from functools import partial
+from typing import Any, TypeVar, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from tokzoo.contracts.configs import ARConfig, Config, MetricConfig
 from tokzoo.contracts.errors import TokzooError, suggest
+from tokzoo.contracts.specs import MetricInfo
 from tokzoo.data.config import Augmentation
 from tokzoo.recipes.hashing import content_hash
+from tokzoo.recipes.mistakes import REFERENCE, Mistakes, explain, not_finite
 from tokzoo.recipes.models import Budget, Optimization, Probe, Recipe, Slot, Track
 from tokzoo.recipes.tree import Key, Tree
 from tokzoo.registry.catalogue import Catalogue
 
 C = TypeVar("C", bound=Config)
 
-RECIPE_KEYS = ("name", "summary", "extends", "encoder", "quantizer", "decoder", "regularizers", "ar", "train")
-TRACK_KEYS = (
-    "name",
-    "version",
-    "summary",
-    "dataset",
-    "augment",
-    "tokenizer",
-    "probe",
-    "metrics",
-    "evaluation_batch",
-    "main",
-    "columns",
-    "seeds",
-)
+PARTS = ("encoder", "quantizer", "decoder")
 PROBE_KEYS = ("ar", "train", "steps", "batch", "sampler")
+
+
+class RecipeFields(Config):
+    """What a recipe says beside its components and their training."""
+
+    name: str = "unnamed"
+    summary: str = ""
+
+
+class TrackFields(Config):
+    """What a track says beside its components."""
+
+    name: str
+    version: int = Field(ge=1)
+    summary: str = ""
+    augment: Augmentation = Augmentation()
+    tokenizer: Budget
+    evaluation_batch: int = Field(250, ge=1)
+    main: str
+    columns: tuple[str, ...] = ()
+    seeds: int = Field(3, ge=1)
+
+    @field_validator("name")
+    @classmethod
+    def _can_stand_in_an_id_and_a_path(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ValueError("a track is named by letters, digits, '.', '_' and '-'")
+        return name
+
+
+RECIPE_KEYS = (*RecipeFields.model_fields, "extends", *PARTS, "regularizers", "ar", "train")
+TRACK_KEYS = (*TrackFields.model_fields, "dataset", "probe", "metrics")
 
 
 class Resolver:
@@ -44,7 +67,24 @@ class Resolver:
 
     def fail(self, key: Key, problem: str) -> TokzooError:
         """An error at a key: where, what, and where the value was written."""
-        return TokzooError(f"{self.prefix}{'.'.join(key)}: {problem} ({self.tree.origin(key)})")
+        place = f"{self.prefix}{'.'.join(key)}".rstrip(".")
+        return TokzooError(f"{place}{': ' if place else ''}{problem} ({self.tree.origin(key)})")
+
+    def each(self, /, *checks: Callable[[], Any], **makers: Callable[[], Any]) -> dict[str, Any]:
+        """What each maker gives; where checks or makers fail, all their errors in one, a line each."""
+        found: dict[str, Any] = {}
+        errors: dict[str, None] = {}
+        for name, make in [*((None, check) for check in checks), *makers.items()]:
+            try:
+                made = make()
+            except TokzooError as error:
+                errors.update(dict.fromkeys(str(error).splitlines()))
+            else:
+                if name is not None:
+                    found[name] = made
+        if errors:
+            raise TokzooError("\n".join(errors))
+        return found
 
     def mapping(self, key: Key, known: tuple[str, ...] | None = None) -> dict[str, Any]:
         """The mapping at ``key`` ({} where there is none), its keys checked against ``known``."""
@@ -53,106 +93,110 @@ class Resolver:
             return {}
         if not isinstance(value, dict):
             raise self.fail(key, f"expected a mapping, found {value!r}")
-        for name in value if known else ():
-            if known and name not in known:
-                raise self.fail((*key, name), f"unknown; {suggest(name, known)}")
+        unknown = [name for name in value if known and name not in known]
+        if unknown:
+            lines = [str(self.fail((*key, name), f"unknown; {suggest(name, known or ())}")) for name in unknown]
+            raise TokzooError("\n".join(lines))
         return value
 
     def value(self, key: Key) -> Any:
         """The value at ``key``, None where it is not given."""
         value: Any = self.tree.data
         for name in key:
-            if not isinstance(value, Mapping):
-                return None
-            value = value.get(name)
+            if isinstance(value, list):
+                value = value[int(name)]
+            else:
+                value = value.get(name) if isinstance(value, Mapping) else None
         return value
 
-    def slot(self, kind: str, key: Key, value: Any = None) -> Slot:
+    def slot(self, kind: str, key: Key) -> Slot:
         """The component at ``key``, which must be given."""
-        value = self.value(key) if value is None else value
-        if value is None:
-            names = ", ".join(entry.spec.name for entry in self.catalogue.of_kind(kind))
-            raise self.fail(key, f"missing: name a {kind} ({names})")
-        fields = {"use": value} if isinstance(value, str) else value
-        if not isinstance(fields, Mapping) or not isinstance(fields.get("use"), str):
-            raise self.fail(key, f"expected a {kind} as {{use: NAME, …}}, found {value!r}")
-        try:
-            entry = self.catalogue.get(kind, fields["use"])
-        except TokzooError as error:
-            raise self.fail((*key, "use"), str(error)) from None
-        rest = {name: field for name, field in fields.items() if name != "use"}
-        return Slot(kind, entry, self.validate(entry.spec.config, rest, key))
+        return self._placed(key, lambda: self._slot(kind, self.value(key)))
 
     def validate(self, model: type[C], data: Any, key: Key) -> C:
         """``data`` as a config model; every mistake in one error, a line each."""
+        return self._placed(key, lambda: self._config(model, data))
 
+    def fields(self, model: type[C]) -> C:
+        """The model's fields from the top of the tree; null is as good as not given."""
+        given = {name: self.value((name,)) for name in model.model_fields}
+        return self.validate(model, {name: value for name, value in given.items() if value is not None}, ())
+
+    def _placed(self, key: Key, make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except Mistakes as mistakes:
+            lines = [str(self.fail((*key, *inner), text)) for inner, text in mistakes.problems]
+            raise TokzooError("\n".join(lines)) from None
+
+    def _slot(self, kind: str, value: Any) -> Slot:
+        if value is None:
+            names = ", ".join(entry.spec.name for entry in self.catalogue.of_kind(kind))
+            raise Mistakes([((), f"missing; give the name of one: {names or 'none is known'}")])
+        fields = {"use": value} if isinstance(value, str) else value
+        if not isinstance(fields, Mapping) or not isinstance(fields.get("use"), str):
+            raise Mistakes([((), f"expected {{use: NAME, …}} with the name of a component, found {value!r}")])
+        try:
+            entry = self.catalogue.get(kind, fields["use"])
+        except TokzooError as error:
+            raise Mistakes([(("use",), str(error))]) from None
+        rest = {name: field for name, field in fields.items() if name != "use"}
+        return Slot(kind, entry, self._config(entry.spec.config, rest))
+
+    def _config(self, model: type[C], data: Any) -> C:
         def reference(kind: str, value: Any) -> Slot:
-            return self.slot(kind, (*key, kind), value)
+            try:
+                return self._slot(kind, value)
+            except Mistakes as mistakes:
+                # Through pydantic, which knows the key of the field that refers.
+                raise PydanticCustomError(REFERENCE, REFERENCE, {"problems": mistakes.problems}) from None
 
         try:
-            return model.model_validate(data, context={"resolve": reference})
+            made = model.model_validate(data, context={"resolve": reference})
         except ValidationError as error:
-            raise TokzooError("\n".join(self._explain(model, key, problem) for problem in error.errors())) from None
-
-    def _explain(self, model: type[BaseModel], key: Key, problem: Any) -> str:
-        place = tuple(str(part) for part in problem["loc"] if not _is_branch(part))
-        if problem["type"] == "extra_forbidden":
-            known = _fields_at(model, place[:-1])
-            return str(self.fail((*key, *place), f"unknown; {suggest(place[-1], known)}"))
-        if problem["type"] == "missing":
-            return str(self.fail((*key, *place), "missing"))
-        message = problem["msg"].removeprefix("Value error, ")
-        given = "" if isinstance(problem["input"], Mapping) else f", not {problem['input']!r}"
-        return str(self.fail((*key, *place), message[:1].lower() + message[1:] + given))
-
-
-def _is_branch(part: Any) -> bool:
-    """Whether a location names the branch of a union pydantic tried, which says nothing to a user."""
-    return isinstance(part, str) and part in {"int", "float", "str", "bool", "none"}
-
-
-def _fields_at(model: type[BaseModel], place: Key) -> list[str]:
-    """The field names of the model nested at ``place``."""
-    for name in place:
-        field = model.model_fields.get(name)
-        nested = [t for t in (field.annotation, *get_args(field.annotation)) if _is_model(t)] if field else []
-        if not nested:
-            return []
-        model = nested[0]
-    return list(model.model_fields)
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+            raise Mistakes(explain(model, data, error)) from None
+        problems = list(not_finite(made.model_dump()))
+        if problems:
+            raise Mistakes(problems)
+        return made
 
 
 def resolve_recipe(tree: Tree, catalogue: Catalogue) -> Recipe:
     """A recipe from its merged tree.
 
     Raises:
-        TokzooError: an unknown key, component or field, or a bad value; with its place and the nearest name.
+        TokzooError: unknown keys, components or fields, or bad values; each on a line, with its place and the nearest
+            name.
     """
     at = Resolver(tree, catalogue)
-    at.mapping((), RECIPE_KEYS)
-    roles = at.mapping(("regularizers",))
-    at.mapping(("train",), ("tokenizer", "ar"))
-    own_ar = at.slot("ar", ("ar",)) if at.value(("ar",)) is not None else None
-    train_ar = at.value(("train", "ar"))
-    return Recipe(
-        name=str(at.value(("name",)) or "unnamed"),
-        summary=str(at.value(("summary",)) or ""),
-        encoder=at.slot("encoder", ("encoder",)),
-        quantizer=at.slot("quantizer", ("quantizer",)),
-        decoder=at.slot("decoder", ("decoder",)),
-        regularizers={
-            role: at.slot("regularizer", ("regularizers", role)) for role, value in roles.items() if value is not None
-        },
-        train=at.validate(Optimization, at.mapping(("train", "tokenizer")), ("train", "tokenizer")),
-        ar=own_ar,
-        judged=own_ar is not None or "ar" not in tree.data,
-        train_ar=at.validate(Optimization, train_ar, ("train", "ar")) if train_ar is not None else None,
-        origins=tree.origins,
+    own_ar, train_ar = at.value(("ar",)), at.value(("train", "ar"))
+    found = at.each(
+        partial(at.mapping, (), RECIPE_KEYS),
+        partial(at.mapping, ("train",), ("tokenizer", "ar")),
+        fields=partial(at.fields, RecipeFields),
+        **{part: partial(at.slot, part, (part,)) for part in PARTS},
+        regularizers=partial(_regularizers, at),
+        train=lambda: at.validate(Optimization, at.mapping(("train", "tokenizer")), ("train", "tokenizer")),
+        ar=lambda: at.slot("ar", ("ar",)) if own_ar is not None else None,
+        train_ar=lambda: at.validate(Optimization, train_ar, ("train", "ar")) if train_ar is not None else None,
     )
+    fields: RecipeFields = found.pop("fields")
+    return Recipe(
+        name=fields.name,
+        summary=fields.summary,
+        judged=own_ar is not None or "ar" not in tree.data,
+        origins=tree.origins,
+        **found,
+    )
+
+
+def _regularizers(at: Resolver) -> dict[str, Slot]:
+    """The regularizers by role, in the order of the roles' names: neither file nor command line decides an order."""
+    roles = sorted(role for role, value in at.mapping(("regularizers",)).items() if value is not None)
+    for role in roles:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", role):
+            raise at.fail(("regularizers", role), "a role is named by letters, digits, '-' and '_'")
+    return at.each(**{role: partial(at.slot, "regularizer", ("regularizers", role)) for role in roles})
 
 
 def resolve_track(tree: Tree, catalogue: Catalogue, *, official: bool) -> Track:
@@ -162,25 +206,26 @@ def resolve_track(tree: Tree, catalogue: Catalogue, *, official: bool) -> Track:
         TokzooError: as for a recipe.
     """
     at = Resolver(tree, catalogue, "track.")
-    at.mapping((), TRACK_KEYS)
-    for required in ("name", "version", "dataset", "tokenizer", "metrics", "main"):
-        if at.value((required,)) is None:
-            raise at.fail((required,), "missing")
-    metrics = at.value(("metrics",))
-    if not isinstance(metrics, list):
-        raise at.fail(("metrics",), f"expected a list of metrics, found {metrics!r}")
+    found = at.each(
+        partial(at.mapping, (), TRACK_KEYS),
+        fields=partial(at.fields, TrackFields),
+        dataset=partial(at.slot, "dataset", ("dataset",)),
+        probe=lambda: _probe(at) if at.value(("probe",)) is not None else None,
+        metrics=partial(_metrics, at),
+    )
+    fields: TrackFields = found["fields"]
     track = Track(
-        id=f"{at.value(('name',))}@{at.value(('version',))}",
-        summary=str(at.value(("summary",)) or ""),
-        dataset=at.slot("dataset", ("dataset",)),
-        augment=at.validate(Augmentation, at.mapping(("augment",)), ("augment",)),
-        budget=at.validate(Budget, at.value(("tokenizer",)), ("tokenizer",)),
-        probe=_probe(at) if at.value(("probe",)) is not None else None,
-        metrics=tuple(at.slot("metric", ("metrics",), metric) for metric in metrics),
-        evaluation_batch=_positive(at, "evaluation_batch", 250),
-        main=str(at.value(("main",))),
-        columns=tuple(at.value(("columns",)) or ()),
-        seeds=_positive(at, "seeds", 3),
+        id=f"{fields.name}@{fields.version}",
+        summary=fields.summary,
+        dataset=found["dataset"],
+        augment=fields.augment,
+        budget=fields.tokenizer,
+        probe=found["probe"],
+        metrics=found["metrics"],
+        evaluation_batch=fields.evaluation_batch,
+        main=fields.main,
+        columns=fields.columns,
+        seeds=fields.seeds,
         origins=tree.origins,
     )
     _check_columns(at, track)
@@ -189,24 +234,26 @@ def resolve_track(tree: Tree, catalogue: Catalogue, *, official: bool) -> Track:
     return replace(track, id=f"{track.id}+{content_hash(track_identity(track), 8)}")
 
 
+def _metrics(at: Resolver) -> tuple[Slot, ...]:
+    given = at.value(("metrics",))
+    if not isinstance(given, list) or not given:
+        raise at.fail(("metrics",), f"expected a list of metrics, found {given!r}" if given is not None else "missing")
+    found = at.each(**{str(i): partial(at.slot, "metric", ("metrics", str(i))) for i in range(len(given))})
+    return tuple(found.values())
+
+
 def _probe(at: Resolver) -> Probe:
-    fields = at.mapping(("probe",), PROBE_KEYS)
+    key = ("probe",)
+    fields = at.mapping(key)
     budget = {name: fields[name] for name in ("steps", "batch") if name in fields}
-    return make_probe(
-        at,
-        at.slot("ar", ("probe", "ar")),
-        at.validate(Optimization, at.mapping(("probe", "train")), ("probe", "train")),
-        at.validate(Budget, budget, ("probe",)),
-        at.mapping(("probe", "sampler")),
+    found = at.each(
+        partial(at.mapping, key, PROBE_KEYS),
+        ar=partial(at.slot, "ar", (*key, "ar")),
+        train=lambda: at.validate(Optimization, at.mapping((*key, "train")), (*key, "train")),
+        budget=partial(at.validate, Budget, budget, key),
     )
-
-
-def make_probe(at: Resolver, ar: Slot, train: Optimization, budget: Budget, sampler: dict[str, Any]) -> Probe:
-    """A probe whose sampler is validated by the AR model that owns it."""
-    config = ar.config
-    if not isinstance(config, ARConfig):
-        raise at.fail(("probe", "ar"), f"{ar.use} is not an AR model")
-    return Probe(ar, train, budget, at.validate(type(config).sampler, sampler, ("probe", "sampler")))
+    sampler = cast(ARConfig, found["ar"].config).sampler
+    return Probe(**found, sampler=at.validate(sampler, at.mapping((*key, "sampler")), (*key, "sampler")))
 
 
 def probe_of(recipe: Recipe, track: Track) -> Probe | None:
@@ -215,34 +262,37 @@ def probe_of(recipe: Recipe, track: Track) -> Probe | None:
         return None
     train = recipe.train_ar or track.probe.train
     if recipe.ar is None:
-        return Probe(track.probe.ar, train, track.probe.budget, track.probe.sampler)
-    config = recipe.ar.config
-    assert isinstance(config, ARConfig)
-    same = isinstance(track.probe.sampler, type(config).sampler)
-    return Probe(recipe.ar, train, track.probe.budget, track.probe.sampler if same else type(config).sampler())
+        return replace(track.probe, train=train)
+    own = cast(ARConfig, recipe.ar.config).sampler
+    sampler = track.probe.sampler if isinstance(track.probe.sampler, own) else own()
+    return Probe(recipe.ar, train, track.probe.budget, sampler)
 
 
 def track_identity(track: Track) -> dict[str, Any]:
-    """What numbers on a track depend on; its summary and the order of its columns do not count."""
+    """What numbers on a track depend on; its summary and how its tables are shown do not count."""
     dump = track.dump()
     for name in ("summary", "columns", "seeds", "main"):
         del dump[name]
     return dump
 
 
-def _positive(at: Resolver, name: str, default: int) -> int:
-    value = at.value((name,))
-    if value is None:
-        return default
-    if not isinstance(value, int) or value < 1:
-        raise at.fail((name,), f"expected a positive whole number, not {value!r}")
-    return value
-
-
 def _check_columns(at: Resolver, track: Track) -> None:
-    configs = [slot.config for slot in track.metrics if isinstance(slot.config, MetricConfig)]
-    reported = [info.id for config in configs for info in config.reports]
-    for key, ids in (("main", (track.main,)), ("columns", track.columns)):
-        for metric in ids:
-            if metric not in reported:
-                raise at.fail((key,), f"no metric of the track reports '{metric}'; {suggest(metric, reported)}")
+    """Rows are sorted by what the track measures and has a better; columns are of any metric, measured here or not."""
+    known = _reports([slot.config for slot in track.metrics])
+    if track.main not in known:
+        raise at.fail(("main",), f"no metric of the track reports '{track.main}'; {suggest(track.main, known)}")
+    if known[track.main].better is None or known[track.main].observed:
+        ranked = sorted(info.id for info in known.values() if info.better and not info.observed)
+        why = "varies from run to run" if known[track.main].observed else "has no better and no worse"
+        raise at.fail(("main",), f"'{track.main}' {why}; sort by {' or '.join(ranked) or 'another metric'}")
+    anywhere = _reports([entry.spec.config for entry in at.catalogue.of_kind("metric")])
+    for metric in track.columns:
+        if metric not in anywhere:
+            raise at.fail(("columns",), f"no metric reports '{metric}'; {suggest(metric, anywhere)}")
+        if anywhere[metric].observed:
+            raise at.fail(("columns",), f"'{metric}' varies from run to run and stands in no table")
+
+
+def _reports(configs: Sequence[Any]) -> dict[str, MetricInfo]:
+    """What metrics report, by id."""
+    return {info.id: info for config in configs for info in cast(MetricConfig, config).reports}

@@ -7,19 +7,15 @@ the reason, and the registered components that would fit. Nothing is inserted si
 from collections.abc import Callable
 from typing import Any, cast
 
-from pydantic import ValidationError
-
-from tokzoo.contracts.configs import (
-    ARConfig,
-    DecoderConfig,
-    EncoderConfig,
-    QuantizerConfig,
-    RegularizerConfig,
-)
+from tokzoo.contracts.configs import EncoderConfig, QuantizerConfig, RegularizerConfig
 from tokzoo.contracts.errors import Refusal
 from tokzoo.contracts.specs import Chain, CodeSpec, HiddenSpec, ImageSpec, LatentSpec, Tap
 from tokzoo.recipes.models import Probe, Recipe, Slot
+from tokzoo.recipes.resolve import PARTS, Resolver
+from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue
+
+Question = Callable[[Any], Any]
 
 
 class _Solver:
@@ -30,70 +26,80 @@ class _Solver:
         self.catalogue = catalogue
 
     def chain(self) -> Chain:
-        encoder = cast(EncoderConfig, self.recipe.encoder.config)
-        quantizer = cast(QuantizerConfig, self.recipe.quantizer.config)
-        decoder = cast(DecoderConfig, self.recipe.decoder.config)
-        wanted = quantizer.wants(encoder.layout)
-        latent = self._ask("image → encoder", self.recipe.encoder, lambda c: c.latent_spec(self.image, wanted))
-        codes = self._ask("encoder → quantizer", self.recipe.quantizer, lambda c: c.code_spec(latent))
-        quantized = quantizer.hands_on(latent)
-        self._ask("quantizer → decoder", self.recipe.decoder, lambda c: c.accepts(quantized, self.image))
-        feature_map = encoder.feature_map_spec(self.image)
-        chain = Chain(self.image, self.classes, latent, quantized, codes, feature_map, self._taps(decoder, quantized))
+        recipe, image = self.recipe, self.image
+        encoder = cast(EncoderConfig, recipe.encoder.config)
+
+        def latent_for(quantizer: QuantizerConfig) -> LatentSpec:
+            return encoder.latent_spec(image, quantizer.wants(encoder.layout))
+
+        wanted = self._ask("encoder → quantizer", recipe.quantizer, lambda c: c.wants(encoder.layout))
+        latent = self._ask("image → encoder", recipe.encoder, lambda c: c.latent_spec(image, wanted))
+        feature_map = self._ask("image → encoder", recipe.encoder, lambda c: c.feature_map_spec(image))
+        # Another quantizer may want other channels, so each is asked about the latent it would be given.
+        codes = self._ask("encoder → quantizer", recipe.quantizer, lambda c: c.code_spec(latent_for(c)))
+        quantized = self._ask("encoder → quantizer", recipe.quantizer, lambda c: c.hands_on(latent_for(c)))
+        self._ask("quantizer → decoder", recipe.decoder, lambda c: c.accepts(quantized, image))
+        chain = Chain(image, self.classes, latent, quantized, codes, feature_map, self._taps(quantized))
         self._check_capabilities()
-        for role, slot in self.recipe.regularizers.items():
+        for role, slot in recipe.regularizers.items():
             self._ask(f"tokenizer → regularizers.{role}", slot, lambda c: c.accepts(chain))
         return chain
 
-    def _taps(self, decoder: DecoderConfig, latent: LatentSpec) -> dict[Tap, HiddenSpec]:
+    def _taps(self, latent: LatentSpec) -> dict[Tap, HiddenSpec]:
         hidden: dict[Tap, HiddenSpec] = {}
         for role, slot in self.recipe.regularizers.items():
             for tap in cast(RegularizerConfig, slot.config).taps():
-                try:
-                    hidden[tap] = decoder.hidden_spec(tap, latent, self.image)
-                except Refusal as refusal:
-                    edge = f"decoder → regularizers.{role}"
-                    raise Refusal(f"{edge}: decoder '{self.recipe.decoder.use}' {refusal}") from None
+
+                def serve(decoder: Any, tap: Tap = tap) -> HiddenSpec:
+                    decoder.accepts(latent, self.image)
+                    return cast(HiddenSpec, decoder.hidden_spec(tap, latent, self.image))
+
+                hidden[tap] = self._ask(f"decoder → regularizers.{role}", self.recipe.decoder, serve)
         return hidden
 
     def _check_capabilities(self) -> None:
-        parts = {name: getattr(self.recipe, name) for name in ("encoder", "quantizer", "decoder")}
-        provided = {capability for slot in parts.values() for capability in slot.config.provides}
-        for role, slot in self.recipe.regularizers.items():
+        parts: dict[str, Slot] = {name: getattr(self.recipe, name) for name in PARTS}
+        places = {**parts, **{f"regularizers.{role}": slot for role, slot in self.recipe.regularizers.items()}}
+        for place, slot in places.items():
+            others = {name: part for name, part in parts.items() if part is not slot}
+            provided = {capability for part in others.values() for capability in part.config.provides}
             for capability in sorted(slot.config.requires - provided):
                 offers = [
                     f"{entry.spec.kind} '{entry.spec.name}'"
                     for entry in self.catalogue
-                    if entry.spec.kind in parts and capability in entry.spec.config.provides
+                    if entry.spec.kind in others and capability in entry.spec.config.provides
                 ]
                 raise Refusal(
-                    f"tokenizer → regularizers.{role}: regularizer '{slot.use}' needs the capability '{capability}', "
-                    f"which {', '.join(f'{kind} {part.use!r}' for kind, part in parts.items())} do not provide; "
+                    f"tokenizer → {place}: {slot.kind} '{slot.use}' needs the capability '{capability}', "
+                    f"which {', '.join(f'{kind} {part.use!r}' for kind, part in others.items())} do not provide; "
                     f"{'provided by ' + ', '.join(offers) if offers else 'no registered component provides it'}"
                 )
 
-    def _ask(self, edge: str, slot: Slot, question: Callable[[Any], Any]) -> Any:
-        try:
-            return question(slot.config)
-        except Refusal as refusal:
-            fits = self._fitting(slot, question)
-            hint = (
-                f"a {slot.kind} that would fit: {', '.join(fits)}" if fits else f"no registered {slot.kind} fits here"
-            )
-            raise Refusal(f"{edge}: {slot.kind} '{slot.use}' {refusal}; {hint}") from None
+    def _ask(self, edge: str, slot: Slot, question: Question) -> Any:
+        return _ask(edge, slot, question, self.catalogue)
 
-    def _fitting(self, slot: Slot, question: Callable[[Any], Any]) -> list[str]:
-        """The components of the slot's kind that accept, asked with their defaults."""
-        names = []
-        for entry in self.catalogue.of_kind(slot.kind):
-            if entry.spec.name == slot.use:
-                continue
-            try:
-                question(entry.spec.config())
-            except (Refusal, ValidationError):
-                continue
-            names.append(entry.spec.name)
-        return names
+
+def _ask(edge: str, slot: Slot, question: Question, catalogue: Catalogue) -> Any:
+    """The component's answer; its refusal with the edge, and with those of its kind that would not refuse."""
+    try:
+        return question(slot.config)
+    except Refusal as refusal:
+        others = [entry.spec.name for entry in catalogue.of_kind(slot.kind) if entry.spec.name != slot.use]
+        fits = [name for name in others if _fits(slot.kind, name, question, catalogue)]
+        hint = f"with its defaults, no other {slot.kind} fits (there is {', '.join(others) or 'none'})"
+        if fits:
+            hint = f"would fit instead: {', '.join(fits)}"
+        raise Refusal(f"{edge}: {slot.kind} '{slot.use}' {refusal}; {hint}") from None
+
+
+def _fits(kind: str, name: str, question: Question, catalogue: Catalogue) -> bool:
+    """Whether a component accepts, asked with its defaults."""
+    try:
+        question(Resolver(Tree({kind: name}), catalogue).slot(kind, (kind,)).config)
+    # One that needs more than its defaults, or fails at the question, is no help; the refusal is what matters.
+    except Exception:
+        return False
+    return True
 
 
 def solve(recipe: Recipe, image: ImageSpec, classes: int | None, catalogue: Catalogue) -> Chain:
@@ -107,8 +113,7 @@ def solve(recipe: Recipe, image: ImageSpec, classes: int | None, catalogue: Cata
 
 def check_probe(probe: Probe, codes: CodeSpec, classes: int | None, catalogue: Catalogue) -> None:
     """Raise :class:`Refusal` unless the AR model can learn such codes."""
-    config = cast(ARConfig, probe.ar.config)
     try:
-        config.accepts(codes, classes)
+        _ask("quantizer → ar", probe.ar, lambda c: c.accepts(codes, classes), catalogue)
     except Refusal as refusal:
-        raise Refusal(f"quantizer → ar: ar '{probe.ar.use}' {refusal} (offered: {codes})") from None
+        raise Refusal(f"{refusal} (offered: {codes})") from None

@@ -15,30 +15,49 @@ COMMAND_LINE = "command line"
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads ``1e-4`` as a number, as everybody who writes it means."""
+    """SafeLoader that reads ``1e-4`` as a number and a date as text, and refuses a key given twice."""
+
+    def __init__(self, text: str, name: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        self.keys(node)
+        return super().construct_mapping(node, deep)
+
+    def keys(self, node: yaml.MappingNode) -> list[str]:
+        """The keys of a mapping, each given once."""
+        names: list[str] = []
+        for key_node, _ in node.value:
+            name = str(self.construct_object(key_node, deep=True)) if key_node.tag != _MERGE else key_node.value
+            if name in names:
+                raise TokzooError(f"{self.name}:{key_node.start_mark.line + 1}: '{name}' is given twice")
+            names.append(name)
+        return names
 
 
+_MERGE = "tag:yaml.org,2002:merge"
 _Loader.yaml_implicit_resolvers = {
-    first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:float"]
+    first: [pair for pair in pairs if pair[0] not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d[\d_]*\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.inf|\.nan)$"),
+    re.compile(r"^[-+]?(?:\d[\d_]*\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+)$"),
     list("-+0123456789."),
 )
 
 
 @dataclass(slots=True)
 class Tree:
-    """Nested mappings, and the origin of every key set in them."""
+    """Nested mappings, and the origin of every key set in them; that of ``()`` is where what is missing would stand."""
 
     data: dict[str, Any] = field(default_factory=dict)
     origins: dict[Key, str] = field(default_factory=dict)
 
     @classmethod
-    def from_file(cls, path: Path) -> Self:
-        """Read a YAML mapping.
+    def from_file(cls, path: Path, name: str = "") -> Self:
+        """Read a YAML mapping; ``name`` stands for the path in its origins.
 
         Raises:
             TokzooError: unreadable, not YAML, not a mapping, or a key given twice; with file and line.
@@ -47,30 +66,31 @@ class Tree:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise TokzooError(f"{path}: {error.strerror or error}") from error
-        return cls.from_text(text, path.name)
+        except UnicodeDecodeError as error:
+            raise TokzooError(f"{path}: not a text file ({error.reason} at byte {error.start})") from error
+        return cls.from_text(text, name or str(path))
 
     @classmethod
     def from_text(cls, text: str, name: str) -> Self:
         """Parse a YAML mapping; ``name`` stands in its origins, ``name:line``."""
-        loader = _Loader(text)
+        tree = cls(origins={(): name})
         try:
+            loader = _Loader(text, name)
             node = loader.get_single_node()
             if not isinstance(node, yaml.MappingNode):
                 raise TokzooError(f"{name}: expected a mapping of keys to values")
-            tree = cls()
-            tree.data = _construct(loader, node, name, (), tree.origins)
+            tree.data = _construct(loader, node, (), tree.origins)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             place = f"{name}:{mark.line + 1}" if mark else name
-            raise TokzooError(f"{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
-        finally:
-            loader.dispose()
+            problem = " ".join(str(getattr(error, "problem", error)).split())
+            raise TokzooError(f"{place}: not valid YAML: {problem}") from error
         return tree
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], origin: str) -> Self:
         """A tree whose every key has one origin."""
-        tree = cls()
+        tree = cls(origins={(): origin})
         tree.merge(cls(dict(data), {(): origin}))
         return tree
 
@@ -121,30 +141,30 @@ def _swaps(current: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
     return "use" in current and "use" in value and current["use"] != value["use"]
 
 
-def _construct(
-    loader: yaml.SafeLoader, node: yaml.MappingNode, name: str, key: Key, origins: dict[Key, str]
-) -> dict[str, Any]:
+def _construct(loader: _Loader, node: yaml.MappingNode, key: Key, origins: dict[Key, str]) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        field_name = str(loader.construct_object(key_node, deep=True))
-        place = f"{name}:{key_node.start_mark.line + 1}"
-        if field_name in result:
-            raise TokzooError(f"{place}: '{field_name}' is given twice")
-        here = (*key, field_name)
-        origins[here] = place
+    for name, (key_node, value_node) in zip(loader.keys(node), node.value, strict=True):
+        here = (*key, name)
+        origins[here] = f"{loader.name}:{key_node.start_mark.line + 1}"
         if isinstance(value_node, yaml.MappingNode):
-            result[field_name] = _construct(loader, value_node, name, here, origins)
+            result[name] = _construct(loader, value_node, here, origins)
         else:
-            result[field_name] = loader.construct_object(value_node, deep=True)
+            result[name] = loader.construct_object(value_node, deep=True)
     return result
 
 
 def parse_value(text: str, where: str) -> Any:
     """A value as YAML reads it: ``64``, ``1e-4``, ``null``, ``[8, 8]``, ``{use: fsq}``."""
     try:
-        return yaml.load(text, _Loader)
+        return _Loader(text, where).get_single_data()
     except yaml.YAMLError as error:
-        raise TokzooError(f"{where}: {text!r} is not a YAML value") from error
+        raise TokzooError(f"{where}: {text!r} is not a YAML value; quote what YAML would read otherwise") from error
+
+
+def parse_key(text: str) -> Key:
+    """The names of a dotted key; empty where one of them is."""
+    names = tuple(name.strip() for name in text.split("."))
+    return names if all(names) else ()
 
 
 def parse_override(text: str) -> tuple[Key, Any]:
@@ -154,8 +174,8 @@ def parse_override(text: str) -> tuple[Key, Any]:
         TokzooError: no ``=``, or an empty key.
     """
     name, equals, value = text.partition("=")
-    key = tuple(part.strip() for part in name.split("."))
-    if not equals or not all(key):
+    key = parse_key(name)
+    if not equals or not key:
         raise TokzooError(f"'{text}': expected key=value, such as quantizer.codes=1024")
     return key, parse_value(value, name)
 
@@ -164,13 +184,17 @@ def apply_overrides(tree: Tree, overrides: Iterable[tuple[Key, Any]], origin: st
     """Set overrides whatever their order on the command line: a swap of a component before what is said of it.
 
     Raises:
-        TokzooError: one key is given twice.
+        TokzooError: one key is given twice, or a slot is given two components.
     """
     seen: dict[Key, Any] = {}
     for key, value in overrides:
         if key in seen:
             raise TokzooError(f"{'.'.join(key)}: given twice ({seen[key]!r} and {value!r})")
         seen[key] = value
+    for key, value in seen.items():
+        named = value.get("use") if isinstance(value, Mapping) else value
+        if isinstance(named, str) and seen.get((*key, "use"), named) != named:
+            raise TokzooError(f"{'.'.join(key)}: given twice ({named!r}, and {seen[*key, 'use']!r} as its use)")
     # "quantizer" before "quantizer.use" before "quantizer.codes".
     for key in sorted(seen, key=lambda k: (len(k), k[-1] != "use")):
         tree.set(key, seen[key], origin)

@@ -1,8 +1,8 @@
 """``tokzoo.record/1``: the immutable result of one cell, and how its id is made."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 
 from tokzoo.contracts.configs import Config
 from tokzoo.contracts.errors import TokzooError
@@ -17,11 +17,11 @@ class MetricValue(Config):
     ``protocol`` is a key of the record's ``protocols``: two numbers compare only where these are equal.
     """
 
-    value: float
+    value: float = Field(allow_inf_nan=False)
     label: str
     unit: str
     better: Literal["higher", "lower"] | None
-    digits: int
+    digits: int = Field(ge=0, le=15)
     protocol: str
 
 
@@ -71,6 +71,15 @@ class Record(Config):
     failure: Failure | None = None
     observed: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _says_what_it_must(self) -> Self:
+        if (self.status == "ok") != (self.failure is None):
+            raise ValueError("failure: a record says where and why it failed if, and only if, it is not ok")
+        unknown = {value.protocol for value in self.metrics.values()} - set(self.protocols)
+        if unknown:
+            raise ValueError(f"protocols: metrics refer to {', '.join(sorted(unknown))}, which are not there")
+        return self
+
     def computed_id(self) -> str:
         """The id its content has."""
         content = self.model_dump(mode="json", by_alias=True)
@@ -95,9 +104,12 @@ def check_record(data: Any, where: str) -> Record:
         raise TokzooError(f"{where}: schema {schema!r}; this version of tokzoo reads {SCHEMA}")
     try:
         record = Record.model_validate(data)
-    except ValueError as error:
-        first = str(error).splitlines()
-        raise TokzooError(f"{where}: not a valid record: {' '.join(first[1:3])}") from None
-    if record.id != record.computed_id():
-        raise TokzooError(f"{where}: its content has the id {record.computed_id()}, not {record.id}: it was changed")
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        text = f"{place}: {problem['msg']}" if place else problem["msg"].removeprefix("Value error, ")
+        raise TokzooError(f"{where}: not a valid record: {text}") from None
+    computed = record.computed_id()
+    if record.id != computed:
+        raise TokzooError(f"{where}: its content has the id {computed}, not {record.id}: it was changed")
     return record

@@ -22,23 +22,19 @@ class RecordStore:
         return path
 
     def read(self) -> tuple[list[Record], list[str]]:
-        """Every valid record, oldest first by id, and one line for each file that is not one."""
-        records, problems = [], []
+        """Every valid record, ordered by id, and one line for each file that is not one."""
+        records: list[Record] = []
+        problems: list[str] = []
         for path in sorted(self.folder.glob("*.json")):
             try:
-                records.append(check_record(read_json(path), path.name))
-            except (TokzooError, json.JSONDecodeError, UnicodeDecodeError) as error:
-                problems.append(str(error) if isinstance(error, TokzooError) else f"{path.name}: not JSON")
+                record = check_record(read_json(path), path.name)
+                if record.id != path.stem:
+                    raise TokzooError(f"{path.name}: holds record {record.id}, which belongs in {record.id}.json")
+                records.append(record)
+            except TokzooError as error:
+                problems.append(str(error))
+            except OSError as error:
+                problems.append(f"{path.name}: {error.strerror}")
+            except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+                problems.append(f"{path.name}: not JSON")
         return records, problems
-
-    def find(self, prefix: str) -> Record:
-        """The record whose id begins with ``prefix``.
-
-        Raises:
-            TokzooError: none, or more than one.
-        """
-        paths = sorted(self.folder.glob(f"{prefix}*.json"))
-        if len(paths) != 1:
-            known = "none" if not paths else ", ".join(path.stem for path in paths)
-            raise TokzooError(f"record '{prefix}' in {self.folder}: expected one, found {known}")
-        return check_record(read_json(paths[0]), paths[0].name)

@@ -27,11 +27,6 @@ class Catalogue:
         """Take in an entry; its name must be free."""
         self._entries[entry.spec.kind, entry.spec.name] = entry
 
-    def owner(self, kind: str, name: str) -> str | None:
-        """The plugin that offers the name, if one does."""
-        entry = self._entries.get((kind, name))
-        return entry.plugin if entry else None
-
     def get(self, kind: str, name: str) -> Entry:
         """The entry of a component.
 

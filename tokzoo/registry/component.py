@@ -1,11 +1,15 @@
 """What a plugin registers for one component, and how its class is reached."""
 
 import importlib
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tokzoo.contracts.configs import KINDS, ComponentConfig
 from tokzoo.contracts.errors import TokzooError, suggest
+
+NAME = re.compile(r"(?:[a-z0-9]+(?:-[a-z0-9]+)*/)?[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class ComponentSpec:
         code_license, weights_license: SPDX ids.
         status: "stable" or "experimental".
         extras: the optional dependencies of the plugin it needs.
+        example: fields of a small config, which the conformance kit builds; {}: the defaults are small.
     """
 
     kind: str
@@ -35,26 +40,39 @@ class ComponentSpec:
     weights_license: str = ""
     status: str = "stable"
     extras: tuple[str, ...] = ()
+    example: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise :class:`TokzooError` where the registration itself is wrong."""
         where = f"component {self.kind}/{self.name}"
         if self.kind not in KINDS:
             raise TokzooError(f"{where}: unknown kind; {suggest(self.kind, KINDS)}")
-        base = KINDS[self.kind]
-        if not (isinstance(self.config, type) and issubclass(self.config, base)):
-            raise TokzooError(f"{where}: config must be a subclass of {base.__name__}, not {self.config!r}")
-        if isinstance(self.target, str) and self.target.count(":") != 1:
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise TokzooError(f"{where}: a name is lower-case words and numbers joined by '-', or 'org/name'")
+        self._check_config(where, KINDS[self.kind])
+        if not isinstance(self.target, type) and str(self.target).count(":") != 1:
             raise TokzooError(f"{where}: target {self.target!r} is not of the form 'module:Class'")
         if not self.summary:
             raise TokzooError(f"{where}: a one-line summary is missing")
+        if not isinstance(self.version, int) or self.version < 1:
+            raise TokzooError(f"{where}: version is a whole number from 1 on, not {self.version!r}")
+
+    def _check_config(self, where: str, base: type[ComponentConfig]) -> None:
+        config = self.config
+        if not (isinstance(config, type) and issubclass(config, base)):
+            raise TokzooError(f"{where}: config must be a subclass of {base.__name__}, not {config!r}")
+        promised = {*config.__abstractmethods__, *(name for name in base.__class_vars__ if not hasattr(config, name))}
+        if promised:
+            raise TokzooError(f"{where}: {config.__name__} does not define {', '.join(sorted(promised))}")
+        if "use" in config.model_fields:
+            raise TokzooError(f"{where}: {config.__name__} has a field 'use', which names the component in a recipe")
 
 
 def load_target(spec: ComponentSpec) -> Any:
     """Import and return the component's class.
 
     Raises:
-        TokzooError: the target cannot be imported or has no such name.
+        TokzooError: the target cannot be imported or has no such name; with what it needs installed, if it says so.
     """
     if not isinstance(spec.target, str):
         return spec.target
@@ -62,4 +80,5 @@ def load_target(spec: ComponentSpec) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise TokzooError(f"component {spec.kind}/{spec.name}: cannot load {spec.target}: {error}") from error
+        needs = f"; it needs the optional dependencies {', '.join(spec.extras)}" if spec.extras else ""
+        raise TokzooError(f"component {spec.kind}/{spec.name}: cannot load {spec.target}: {error}{needs}") from error

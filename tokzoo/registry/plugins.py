@@ -6,8 +6,10 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,12 +19,13 @@ import pluggy
 from tokzoo._version import TOKZOO_API
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.registry import hookspecs
-from tokzoo.registry.catalogue import Catalogue, Entry
-from tokzoo.registry.component import ComponentSpec
+from tokzoo.registry.catalogue import Catalogue
+from tokzoo.registry.offers import FILES, Offers, ask, call, describe, misspelt
+
+__all__ = ["FILES", "Plugin", "Registry", "find_file", "load_registry"]
 
 GROUP = "tokzoo"
 ALLOW_VARIABLE = "TOKZOO_PLUGINS"
-FILES = ("recipes", "tracks", "suites")
 
 
 @dataclass(slots=True)
@@ -34,6 +37,7 @@ class Plugin:
         source_hash: of a file plugin's text; part of what its components are cached by.
         error: one line, where it could not be taken in; it then offers nothing.
         notes: what its author should know although it works.
+        offers: what was taken in of it, each as ``kind/name``.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Plugin:
     source_hash: str | None = None
     error: str | None = None
     notes: list[str] = field(default_factory=list)
+    offers: tuple[str, ...] = ()
     module: ModuleType | None = None
 
 
@@ -72,23 +77,24 @@ class Registry:
         for plugin in self.plugins:
             if plugin.error is None and plugin.module is not None:
                 try:
-                    _call(self.manager, plugin.module, hook, **arguments)
-                except Exception as error:
-                    sys.stderr.write(f"plugin {plugin.name}: {hook} raised {_describe(error)}\n")
+                    call(self.manager, plugin.module, hook, **arguments)
+                except (Exception, SystemExit) as error:
+                    sys.stderr.write(f"plugin {plugin.name}: {hook} raised {describe(error)}\n")
 
 
 def load_registry(files: Iterable[Path] = (), *, strict: bool = False) -> Registry:
     """Load every installed plugin, then the file plugins.
 
     Plugins come from the entry-point group ``tokzoo``; the environment variable ``TOKZOO_PLUGINS`` (names joined by
-    commas) restricts them while developing.
+    commas) restricts them while developing. A file given twice is loaded once.
 
     Raises:
-        TokzooError: with ``strict``, at the first plugin that cannot be taken in.
+        TokzooError: no such file; with ``strict``, at the first plugin that cannot be taken in.
     """
     registry = Registry()
     registry.manager.add_hookspecs(hookspecs)
-    for plugin, load in [*_installed(), *map(_from_file, files)]:
+    paths = dict.fromkeys(Path(path).resolve() for path in files)
+    for plugin, load in [*_installed(), *map(_from_file, paths)]:
         registry.plugins.append(plugin)
         _take_in(registry, plugin, load)
         if strict and plugin.error:
@@ -101,24 +107,32 @@ Loader = Callable[[], ModuleType]
 
 def _installed() -> list[tuple[Plugin, Loader]]:
     allowed = os.environ.get(ALLOW_VARIABLE)
-    names = None if allowed is None else {name.strip() for name in allowed.split(",")}
-    found = []
+    names = None if allowed is None else {name.strip() for name in allowed.split(",")} - {""}
+    found: list[tuple[Plugin, Loader]] = []
+    known = set()
     for point in importlib.metadata.entry_points(group=GROUP):
+        known.add(point.name)
         if names is not None and point.name not in names:
             continue
         origin = point.dist.name if point.dist else "?"
         version = point.dist.version if point.dist else ""
         found.append((Plugin(point.name, origin, version), point.load))
+    missing = (names or set()) - known
+    found += [(Plugin(name, ALLOW_VARIABLE), partial(_not_installed, name, known)) for name in missing]
     # Ours first: where two claim one name, the newcomer is the one refused, whatever the installation order.
     return sorted(found, key=lambda pair: (pair[0].origin != GROUP, pair[0].origin, pair[0].name))
 
 
+def _not_installed(name: str, known: set[str]) -> ModuleType:
+    raise TokzooError(f"not installed; {suggest(name, known)}")
+
+
 def _from_file(path: Path) -> tuple[Plugin, Loader]:
-    path = path.resolve()
     if not path.is_file():
         raise TokzooError(f"--plugin {path}: no such file")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    name = f"tokzoo_file_{path.stem}"
+    # Files of one name in two folders are two modules.
+    name = f"tokzoo_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
     def load() -> ModuleType:
         spec = importlib.util.spec_from_file_location(name, path)
@@ -127,7 +141,11 @@ def _from_file(path: Path) -> tuple[Plugin, Loader]:
         module = importlib.util.module_from_spec(spec)
         # Registered before it runs, so that its classes can be pickled and its pydantic models resolve their types.
         sys.modules[name] = module
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
         return module
 
     return Plugin(path.stem, str(path), source_hash=digest), load
@@ -140,17 +158,20 @@ def _take_in(registry: Registry, plugin: Plugin, load: Loader) -> None:
     try:
         module = load()
         _check_api(getattr(module, "TOKZOO_API", (TOKZOO_API, TOKZOO_API)))
+        notes = list(misspelt(manager, module))
         manager.register(module, name=f"{plugin.origin}:{plugin.name}")
         manager.check_pending()
-        offers = _ask(manager, module, plugin)
+        offers = ask(manager, module, plugin.name, plugin.source_hash)
         _reject_claimed(registry, plugin, offers)
     # SystemExit too: a plugin that calls sys.exit at import must not end the command line.
     except (Exception, SystemExit) as error:
-        plugin.error = _describe(error)
+        plugin.error = describe(error)
         if module is not None and manager.is_registered(module):
             manager.unregister(module)
         return
     plugin.module = module
+    plugin.notes += notes
+    plugin.offers = tuple(offers.names())
     for entry in offers.entries:
         registry.components.add(entry)
     for what in FILES:
@@ -158,71 +179,27 @@ def _take_in(registry: Registry, plugin: Plugin, load: Loader) -> None:
     registry.renderers.update(offers.renderers)
 
 
-@dataclass(slots=True)
-class _Offers:
-    entries: list[Entry]
-    files: dict[str, dict[str, Path]]
-    renderers: dict[str, str]
-
-
-def _ask(manager: pluggy.PluginManager, module: ModuleType, plugin: Plugin) -> _Offers:
-    entries = []
-    for spec in _call(manager, module, "tokzoo_components") or ():
-        if not isinstance(spec, ComponentSpec):
-            raise TokzooError(f"tokzoo_components returned {spec!r}, not a ComponentSpec")
-        spec.check()
-        entries.append(Entry(spec, plugin.name, plugin.source_hash))
-    files = {}
-    for what in FILES:
-        folder = _call(manager, module, f"tokzoo_{what}")
-        files[what] = _yaml_files(Path(folder), what) if folder is not None else {}
-    return _Offers(entries, files, _call(manager, module, "tokzoo_renderers") or {})
-
-
-def _yaml_files(folder: Path, what: str) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise TokzooError(f"tokzoo_{what} returned {folder}, which is not a folder")
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def _reject_claimed(registry: Registry, plugin: Plugin, offers: _Offers) -> None:
+def _reject_claimed(registry: Registry, plugin: Plugin, offers: Offers) -> None:
     """Raise where something offered has a name already taken; the earlier claimant is told as well."""
-    seen: set[tuple[str, str]] = set()
-    for entry in offers.entries:
-        key = (entry.spec.kind, entry.spec.name)
-        owner = plugin.name if key in seen else registry.components.owner(*key)
-        if owner is not None:
-            _tell(registry, owner, plugin, "/".join(key))
-        seen.add(key)
-    for what in FILES:
-        for name in offers.files[what].keys() & getattr(registry, what).keys():
-            raise TokzooError(f"{what[:-1]} {name} is already offered by {getattr(registry, what)[name]}")
-
-
-def _tell(registry: Registry, owner: str, plugin: Plugin, name: str) -> None:
+    names = offers.names()
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise TokzooError(f"offers {name} twice")
     for other in registry.plugins:
-        if other.name == owner and other is not plugin:
-            other.notes.append(f"plugin {plugin.name} ({plugin.origin}) claims {name} too, and was refused")
-    raise TokzooError(f"{name} is already offered by plugin {owner}; name yours 'org/name'")
+        taken = ", ".join(name for name in names if name in other.offers)
+        if taken:
+            other.notes.append(f"plugin {plugin.name} ({plugin.origin}) claims {taken} too, and was refused")
+            raise TokzooError(f"{taken} is already offered by plugin {other.name} ({other.origin}); rename yours")
 
 
-def _check_api(wanted: Sequence[tuple[int, int]]) -> None:
-    lowest, highest = wanted
-    if not lowest <= TOKZOO_API <= highest:
-        raise TokzooError(f"written for tokzoo API {lowest} to {highest}; this is {TOKZOO_API}")
-
-
-def _call(manager: pluggy.PluginManager, module: ModuleType, hook: str, **arguments: Any) -> Any:
-    """One hook on one plugin; None where it does not implement it."""
-    others = [other for other in manager.get_plugins() if other is not module]
-    results = manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
-    return results[0] if results else None
-
-
-def _describe(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    kind = "" if isinstance(error, TokzooError) else f"{type(error).__name__}: "
-    return kind + (text[0] if text else "no message")
+def _check_api(wanted: Any) -> None:
+    try:
+        (low, low_minor), (high, high_minor) = wanted
+        fits = (low, low_minor) <= TOKZOO_API <= (high, high_minor)
+    except (TypeError, ValueError):
+        raise TokzooError(f"TOKZOO_API is {wanted!r}, not a range such as ({TOKZOO_API}, {TOKZOO_API})") from None
+    if not fits:
+        raise TokzooError(f"written for tokzoo API {wanted[0]} to {wanted[1]}; this is {TOKZOO_API}")
 
 
 def find_file(registry: Registry, what: str, name: str) -> Path:

@@ -1,0 +1,18 @@
+import pytest
+
+from tokzoo.contracts.errors import suggest
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "said"),
+    [
+        ("codez", ["codes", "dim"], "did you mean 'codes'?"),
+        ("fsq", ["someone/fsq", "vq"], "did you mean 'someone/fsq'?"),
+        ("fashion", ["fashion-nano@1"], "did you mean 'fashion-nano@1'?"),
+        ("zebra", ["vq", "fsq"], "known: fsq, vq"),
+        ("", ["vq"], "known: vq"),
+        ("zebra", [], "none is known"),
+    ],
+)
+def test_the_nearest_name_is_suggested_or_all_are_listed(name, known, said):
+    assert suggest(name, known) == said

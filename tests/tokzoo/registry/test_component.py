@@ -1,0 +1,90 @@
+from typing import ClassVar
+
+import pytest
+
+import tokzoo
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.registry.component import load_target
+
+
+class Squares(tokzoo.QuantizerConfig):
+    def code_spec(self, latent):
+        return tokzoo.CodeSpec(latent.shape, (4,))
+
+
+class Unfinished(tokzoo.QuantizerConfig):
+    pass
+
+
+class NoLayout(tokzoo.EncoderConfig):
+    def latent_spec(self, image, channels):
+        return tokzoo.LatentSpec("grid", (1, 1), 1)
+
+
+class NoSampler(tokzoo.ARConfig):
+    def accepts(self, codes, classes):
+        pass
+
+
+class Named(Squares):
+    use: str = "x"
+
+
+class Fine(NoLayout):
+    layout: ClassVar = "grid"
+
+
+def spec(**changes):
+    fields = {"kind": "quantizer", "name": "squares", "config": Squares, "target": "somewhere:Squares", "summary": "a"}
+    return tokzoo.ComponentSpec(**fields | changes)
+
+
+@pytest.mark.parametrize("name", ["vq", "vq2", "multi-scale-rq", "someone/vq", "a-b/c-d"])
+def test_a_right_registration_passes(name):
+    spec(name=name).check()
+    spec(name=name, target=int).check()
+
+
+def test_a_config_that_defines_what_its_base_declares_passes():
+    spec(kind="encoder", config=Fine).check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kind": "quantiser"}, "component quantiser/squares: unknown kind; did you mean 'quantizer'?"),
+        ({"config": Fine}, "config must be a subclass of QuantizerConfig"),
+        ({"config": Squares()}, "config must be a subclass of QuantizerConfig"),
+        ({"config": Unfinished}, "Unfinished does not define code_spec"),
+        ({"kind": "encoder", "config": NoLayout}, "NoLayout does not define layout"),
+        ({"kind": "ar", "config": NoSampler}, "NoSampler does not define sampler"),
+        ({"config": Named}, "has a field 'use'"),
+        ({"name": "My VQ"}, "a name is lower-case words"),
+        ({"name": "a/b/c"}, "a name is lower-case words"),
+        ({"name": 5}, "a name is lower-case words"),
+        ({"target": "somewhere.Squares"}, "not of the form 'module:Class'"),
+        ({"target": 5}, "not of the form 'module:Class'"),
+        ({"summary": ""}, "summary is missing"),
+        ({"version": 0}, "version is a whole number from 1 on"),
+        ({"version": "2"}, "version is a whole number from 1 on"),
+    ],
+)
+def test_a_wrong_registration_says_what_is_wrong(changes, said):
+    with pytest.raises(TokzooError) as error:
+        spec(**changes).check()
+    assert said in str(error.value)
+
+
+def test_a_target_is_imported_when_it_is_asked_for():
+    from fractions import Fraction
+
+    assert load_target(spec(target="fractions:Fraction")) is Fraction
+    assert load_target(spec(target=Squares)) is Squares
+
+
+@pytest.mark.parametrize("target", ["no_such_module:X", "fractions:NoSuchName"])
+def test_a_target_that_is_not_there_is_told_with_what_it_needs(target):
+    with pytest.raises(TokzooError, match=f"component quantizer/squares: cannot load {target}"):
+        load_target(spec(target=target))
+    with pytest.raises(TokzooError, match="it needs the optional dependencies somewhere"):
+        load_target(spec(target=target, extras=("somewhere",)))

@@ -1,0 +1,117 @@
+"""What one plugin offers: asked hook by hook, and checked before any of it is taken in."""
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from tokzoo.contracts.errors import TokzooError, suggest
+from tokzoo.registry import hookspecs
+from tokzoo.registry.catalogue import Entry
+from tokzoo.registry.component import ComponentSpec
+
+FILES = ("recipes", "tracks", "suites")
+HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("tokzoo_"))
+ONE_LINE = 300
+
+
+@dataclass(slots=True)
+class Offers:
+    """Everything a plugin offers."""
+
+    entries: list[Entry]
+    files: dict[str, dict[str, Path]]
+    renderers: dict[str, str]
+
+    def names(self) -> list[str]:
+        """Each offer as ``kind/name``."""
+        components = [f"{entry.spec.kind}/{entry.spec.name}" for entry in self.entries]
+        files = [f"{what[:-1]}/{name}" for what in FILES for name in self.files[what]]
+        return [*components, *files, *(f"renderer/{name}" for name in self.renderers)]
+
+
+def ask(manager: pluggy.PluginManager, module: ModuleType, plugin: str, source_hash: str | None) -> Offers:
+    """Ask a registered plugin for all it offers.
+
+    Raises:
+        TokzooError: a hook raises or returns something else than it should, named with the hook.
+    """
+    entries = [Entry(spec, plugin, source_hash) for spec in _components(_answer(manager, module, "tokzoo_components"))]
+    files = {what: _yaml_files(_answer(manager, module, f"tokzoo_{what}"), f"tokzoo_{what}") for what in FILES}
+    return Offers(entries, files, _renderers(_answer(manager, module, "tokzoo_renderers")))
+
+
+def call(manager: pluggy.PluginManager, module: ModuleType, hook: str, **arguments: Any) -> Any:
+    """One hook on one plugin; None where it does not implement it."""
+    others = [other for other in manager.get_plugins() if other is not module]
+    results = manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
+    return results[0] if results else None
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line."""
+    text = " ".join(str(error).split()) or "no message"
+    kind = "" if isinstance(error, TokzooError) else f"{type(error).__name__}: "
+    return kind + (text if len(text) <= ONE_LINE else f"{text[:ONE_LINE]}…")
+
+
+def misspelt(manager: pluggy.PluginManager, module: ModuleType) -> Iterator[str]:
+    """A note for each function that looks like a hook and is not marked as one.
+
+    Raises:
+        TokzooError: a function is marked as a hook there is none of.
+    """
+    for name, function in vars(module).items():
+        if not inspect.isfunction(function):
+            continue
+        options = manager.parse_hookimpl_opts(module, name)
+        hook = (options and options.get("specname")) or name
+        hint = "" if hook in HOOKS else f"; {suggest(hook, HOOKS)}"
+        if options is None and name.startswith("tokzoo_"):
+            yield f"{name} is never called: it is not marked with @tokzoo.hookimpl{hint}"
+        elif options is not None and hook not in HOOKS and not options.get("optionalhook"):
+            raise TokzooError(f"{name}: there is no such hook{hint}")
+
+
+def _answer(manager: pluggy.PluginManager, module: ModuleType, hook: str) -> Any:
+    try:
+        return call(manager, module, hook)
+    # SystemExit too: a plugin that calls sys.exit must not end the command line.
+    except (Exception, SystemExit) as error:
+        raise TokzooError(f"{hook} raised {describe(error)}") from error
+
+
+def _components(answer: Any) -> list[ComponentSpec]:
+    if answer is None:
+        return []
+    # Materialised inside the caller's guard: a generator runs the plugin's code.
+    if not isinstance(answer, Iterable) or isinstance(answer, str | Mapping):
+        raise TokzooError(f"tokzoo_components returned {answer!r}, not a list of ComponentSpec")
+    specs = list(answer)
+    for spec in specs:
+        if not isinstance(spec, ComponentSpec):
+            raise TokzooError(f"tokzoo_components returned {spec!r} among others, not a ComponentSpec")
+        spec.check()
+    return specs
+
+
+def _yaml_files(answer: Any, hook: str) -> dict[str, Path]:
+    if answer is None:
+        return {}
+    if not isinstance(answer, str | Path) or not Path(answer).is_dir():
+        raise TokzooError(f"{hook} returned {str(answer)!r}, which is not a folder")
+    return {path.stem: path for path in sorted(Path(answer).glob("*.yaml"))}
+
+
+def _renderers(answer: Any) -> dict[str, str]:
+    if answer is None:
+        return {}
+    if not isinstance(answer, dict) or not all(
+        isinstance(name, str) and isinstance(target, str) and target.count(":") == 1 for name, target in answer.items()
+    ):
+        raise TokzooError(f"tokzoo_renderers returned {answer!r}, not a dict of names to 'module:function'")
+    return answer
