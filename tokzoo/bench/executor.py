@@ -64,6 +64,8 @@ class LocalExecutor:
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         # Threads that spin while they wait take the cores others need: on a busy machine that costs a factor of ten.
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        # What cuBLAS needs to be deterministic; it must be set before the process starts.
+        environment.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         with log.open("a", encoding="utf-8") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tokzoo.bench.worker"],

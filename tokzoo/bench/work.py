@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from tokzoo.assembly.build import build_ar, build_dataset
 from tokzoo.assembly.tokenizer import DESCRIPTION, WEIGHTS, Tokenizer
+from tokzoo.assembly.weights import load_weights, save_weights
 from tokzoo.bench.cache import Result, StageCache
 from tokzoo.bench.cell import Cell
 from tokzoo.bench.stages import Stage, stage_metrics
 from tokzoo.contracts.errors import Diverged
 from tokzoo.contracts.interfaces import ARModel, Dataset
 from tokzoo.data.codes import CodeSet
-from tokzoo.data.files import read_json, write_atomic, write_json
+from tokzoo.data.files import read_json, write_json
 from tokzoo.evaluation import metrics
 from tokzoo.evaluation.codes import extract_codes
 from tokzoo.registry.plugins import Registry
@@ -65,7 +65,7 @@ class Workbench:
             return None
         quantizer = self.tokenizer.quantizer
         model = build_ar(self.cell.probe.ar, self.cell.chain.codes, self.cell.chain.classes, quantizer)
-        model.load_state_dict(load_file(self.folder("ar") / MODEL))
+        load_weights(model, self.folder("ar") / MODEL)
         return model.to(self.device).eval()
 
     def folder(self, stage: str) -> Path:
@@ -131,9 +131,9 @@ def _tokenizer(bench: Workbench) -> Outcome:
     Trainer(task, cell.recipe.train, cell.track.budget, cell.seed, around).run()
     task.tokenizer.save(around.folder)
     files = [WEIGHTS, DESCRIPTION]
-    heads = {name: tensor.contiguous() for name, tensor in task.objective.regularizers.state_dict().items()}
+    heads = task.objective.regularizers.state_dict()
     if heads:
-        write_atomic(around.folder / REGULARIZERS, lambda path: save_file(heads, path))
+        save_weights(heads, around.folder / REGULARIZERS)
         files.append(REGULARIZERS)
     return Result(), files
 
@@ -161,8 +161,7 @@ def _ar(bench: Workbench) -> Outcome:
     task = ARTask(cell.probe, cell.chain.codes, cell.chain.classes, quantizer, codes, cell.seed, bench.device)
     around = bench.around("ar")
     Trainer(task, cell.probe.train, cell.probe.budget, cell.seed, around).run()
-    state = {name: tensor.contiguous() for name, tensor in task.module.state_dict().items()}
-    write_atomic(around.folder / MODEL, lambda path: save_file(state, path))
+    save_weights(task.module.state_dict(), around.folder / MODEL)
     return Result(), [MODEL]
 
 

@@ -81,6 +81,10 @@ class _Worker:
             stopping=self.stopping.is_set,
         )
         torch.set_num_threads(self.job.threads)
+        if bench.device.type == "cuda":
+            # Bit-exact resume wants deterministic kernels; an operation that has none is told in the log.
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         for stage in stages.values():
             if self.stopping.is_set():
                 raise Interrupted(f"stopped before stage {stage.name}")

@@ -1,0 +1,73 @@
+"""What tests share: running the command line as a user does, on few but real images."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+RECIPES = Path(__file__).parent / "data" / "recipes"
+FASHION = ROOT / "plugins" / "tokzoo_data" / "fashion"
+
+
+def write_small_fashion(folder: Path) -> None:
+    """The first images of the embedded Fashion-MNIST as original idx files: 400 to learn from, 100 to judge by."""
+    folder.mkdir(parents=True)
+    for source, name, count in (("train", "train", 400), ("val", "t10k", 100)):
+        with np.load(FASHION / f"{source}.npz") as arrays:
+            for array, kind in ((arrays["images"][:count], "images-idx3"), (arrays["labels"][:count], "labels-idx1")):
+                header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+                (folder / f"{name}-{kind}-ubyte").write_bytes(header + array.tobytes())
+
+
+class CommandLine:
+    """Runs ``python -m tokzoo`` in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        write_small_fashion(folder / "fashion")
+        track = ["--track", str(RECIPES / "tiny@1.yaml"), "track.dataset.root=fashion"]
+        self.tiny = ["run", str(RECIPES / "tiny.yaml"), *track, "--device", "cpu", "--jobs", "2"]
+        """The arguments of a run that goes through every stage in seconds."""
+
+    def __call__(self, *arguments: str, code: int = 0, env: dict[str, str] | None = None):
+        done = subprocess.run(
+            [sys.executable, "-m", "tokzoo", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "COLUMNS": "200", **(env or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
+
+    def start(self, *arguments: str, **options):
+        """The command as a running process, in a session of its own."""
+        command = [sys.executable, "-m", "tokzoo", *arguments]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(command, cwd=self.folder, start_new_session=True, **{**quiet, **options})
+
+    def records(self, out: str = "runs"):
+        """The records under an output folder, as JSON."""
+        return [json.loads(path.read_text()) for path in sorted((self.folder / out / "records").glob("*.json"))]
+
+
+@pytest.fixture
+def tokzoo(tmp_path):
+    return CommandLine(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of the tiny recipe, which tests may look at but not change."""
+    line = CommandLine(tmp_path_factory.mktemp("finished"))
+    line.output = line(*line.tiny).stdout
+    return line

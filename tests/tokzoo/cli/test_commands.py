@@ -1,0 +1,141 @@
+"""The command line as its users meet it: output, exit codes, and one clear message for each mistake."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("command", [["--help"], ["list"], ["plugins", "list"], ["show", "quantizer/vq"]])
+def test_looking_around_imports_no_torch(command):
+    script = (
+        f"import sys; sys.argv = ['tokzoo', *{command}]\n"
+        "from tokzoo.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_names_every_command(tokzoo):
+    text = tokzoo("--help").stdout
+    for command in ("run", "list", "show", "explain", "plugins", "leaderboard", "runs", "env"):
+        assert command in text
+
+
+def test_version_and_env(tokzoo):
+    import tokzoo as package
+
+    assert package.__version__ in tokzoo("--version").stdout
+    assert json.loads(tokzoo("env").stdout)["tokzoo"] == package.__version__
+
+
+def test_list_by_kind(tokzoo):
+    everything = tokzoo("list").stdout
+    for name in ("gigatok-vit", "vq", "fsq", "entropy", "gpt", "fashion", "psnr", "gigatok-2d-nano", "fashion-quick@1"):
+        assert name in everything
+    quantizers = tokzoo("list", "quantizer").stdout
+    assert "fsq" in quantizers
+    assert "gpt" not in quantizers
+    assert {row["name"] for row in json.loads(tokzoo("list", "tracks", "--json").stdout)} >= {"fashion-nano@1"}
+
+
+def test_show_a_component_and_a_recipe(tokzoo):
+    text = tokzoo("show", "quantizer/vq").stdout
+    assert "1711.00937" in text
+    assert "commitment" in text
+    assert "properties" in json.loads(tokzoo("show", "quantizer/vq", "--json").stdout)["schema"]
+    assert "gigatok-vit" in tokzoo("show", "recipe/gigatok-2d-nano").stdout
+
+
+def test_plugins_list_names_a_broken_one_and_goes_on(tokzoo):
+    (tokzoo.folder / "bad.py").write_text("raise RuntimeError('not today')\n")
+    done = tokzoo("plugins", "list", "--plugin", "bad.py")
+    assert "not today" in done.stdout
+    assert "plugin bad" in done.stderr
+    assert "quantizer/vq" in done.stdout
+    assert "not today" in tokzoo("list", "--plugin", "bad.py", "--strict-plugins", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["quantizer.codez=64"], ["quantizer.codez", "did you mean 'codes'?", "command line"]),
+        (["quantiser.codes=64"], ["quantiser", "did you mean 'quantizer'?"]),
+        (["quantizer.use=fqs"], ["fqs", "did you mean 'fsq'?"]),
+        (["track.tokenizer.stepz=64"], ["track.tokenizer.stepz", "did you mean 'steps'?"]),
+        (["train.tokenizer.lr=-1"], ["train.tokenizer.lr", "greater than 0"]),
+        (["regularizers.entropy.weight=1", "regularizers.entropy.weight=2"], ["given twice"]),
+        (["--seeds", "2-1"], ["--seeds 2-1", "0-2"]),
+        (["--grid", "quantizer=vq"], ["--grid", "[vq, fsq]"]),
+        (["--plugin", "none.py"], ["none.py", "no such file"]),
+        (["--device", "gpu"], ["--device gpu", "did you mean 'cpu'?"]),
+    ],
+)
+def test_a_mistake_is_told_in_one_message(tokzoo, arguments, told):
+    done = tokzoo(*tokzoo.tiny[:-4], *arguments, code=2)
+    for words in told:
+        assert words in done.stderr
+    assert not list(tokzoo.folder.glob("runs"))
+
+
+def test_missing_names_are_listed(tokzoo):
+    assert "gigatok-2d-nano" in tokzoo("run", code=2).stderr + tokzoo("run", "x=1", code=2).stderr
+    assert "fashion-quick@1" in tokzoo("run", "gigatok-2d-nano", code=2).stderr
+    assert "did you mean 'fashion-quick" in tokzoo("run", "gigatok-2d-nano", "--track", "fashion-quik", code=2).stderr
+    assert "did you mean 'gigatok-2d-nano'" in tokzoo("run", "gigatok-2d-nan", "--track", "fashion-quick", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("swap", "told"),
+    [
+        ("decoder.use=gigatok-qformer", ["quantizer → decoder", "wants a sequence", "4×4 grid", "gigatok-vit"]),
+        (
+            "encoder={use: gigatok-qformer, tokens: 8, size: tiny, multipliers: [1, 1, 1, 1]}",
+            ["quantizer → decoder", "grid", "sequence of 8", "gigatok-qformer"],
+        ),
+    ],
+)
+def test_a_sequence_part_in_a_grid_chain_is_refused_before_training(tokzoo, swap, told):
+    done = tokzoo("run", "gigatok-2d-nano", swap, "--track", "fashion-quick", code=2)
+    for words in told:
+        assert words in done.stderr
+    assert not list(tokzoo.folder.glob("runs"))
+
+
+def test_dry_run_trains_nothing(tokzoo):
+    text = tokzoo("run", "gigatok-2d-nano", "quantizer.use=fsq", "--track", "fashion-quick", "--dry-run").stdout
+    for words in ("4×4 codes of 512", "144", "encoder", "tokenizer: new", "nothing was trained"):
+        assert words in text
+    assert not list(tokzoo.folder.glob("runs"))
+
+
+def test_explain_tells_where_values_come_from(tokzoo):
+    arguments = ["explain", "gigatok-2d-nano", "quantizer.codes=64", "--track", "fashion-quick", "--json"]
+    told = json.loads(tokzoo(*arguments).stdout)
+    origins = {line["key"]: line["origin"] for line in told["values"]}
+    assert origins["quantizer.codes"] == "command line"
+    assert origins["quantizer.dim"].startswith("gigatok-2d-nano.yaml:")
+    assert origins["quantizer.codebook_weight"] == "default"
+    assert origins["track.probe.steps"].startswith("fashion-quick@1.yaml:")
+    assert "4×4 codes of 64" in told["chain"]
+
+
+def test_leaderboard_and_runs_show(finished):
+    (record,) = finished.records()
+    table = finished("leaderboard", "show").stdout
+    assert "tiny" in table
+    assert "PSNR" in table
+    rows = json.loads(finished("leaderboard", "show", "--json").stdout)[0]["rows"]
+    assert rows[0]["seeds"] == [0]
+    assert record["id"] in finished("runs", "show", record["id"][:6]).stdout
+    assert "reconstruction.psnr" in finished("runs", "show", "tiny").stdout
+    assert "made some" not in finished("leaderboard", "show", "--track", "nope", code=2).stdout
+
+
+def test_seeds_are_aggregated_in_the_table(tokzoo):
+    text = tokzoo(*tokzoo.tiny, "track.tokenizer.steps=10", "track.probe.steps=10", "--seeds", "0-1").stdout
+    assert "±" in text
+    assert "2 cells run" in text
