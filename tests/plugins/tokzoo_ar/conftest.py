@@ -2,10 +2,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tokzoo_ar.configs import GPTConfig
-from tokzoo_ar.gpt import GPT
 
 import tokzoo
+from tokzoo_ar.configs import GPTConfig
+from tokzoo_ar.gpt import GPT
 
 CLASSES = 4
 

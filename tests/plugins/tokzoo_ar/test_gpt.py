@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
+
+import tokzoo
 from tokzoo_ar.block import DropPath
 from tokzoo_ar.configs import GPTConfig
 from tokzoo_ar.gpt import GPT
-
-import tokzoo
 
 CODES = torch.tensor([[1, 2, 3, 4, 5, 6], [6, 0, 10, 3, 3, 2], [0, 0, 7, 8, 9, 1]])
 LABELS = torch.tensor([0, 3, 1])

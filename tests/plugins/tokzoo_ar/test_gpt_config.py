@@ -3,11 +3,11 @@ import sys
 
 import pytest
 from pydantic import ValidationError
-from tokzoo_ar.configs import GPTConfig, GPTSampler
-from tokzoo_ar.plugin import tokzoo_components
 
 import tokzoo
 from tokzoo.registry.component import load_target
+from tokzoo_ar.configs import GPTConfig, GPTSampler
+from tokzoo_ar.plugin import tokzoo_components
 
 OWN = {"size": None, "layers": 4, "heads": 2, "width": 128}
 

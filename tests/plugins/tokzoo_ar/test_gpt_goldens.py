@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from tokzoo_ar.configs import GPTConfig, GPTSampler
-from tokzoo_ar.gpt import GPT
-from tokzoo_ar.guidance import Constant, Interval, Linear, LinearReverse, Schedule, Step, Triangular, Window
 
 import tokzoo
 from tokzoo.nn.sampling import filtered_probabilities
+from tokzoo_ar.configs import GPTConfig, GPTSampler
+from tokzoo_ar.gpt import GPT
+from tokzoo_ar.guidance import Constant, Interval, Linear, LinearReverse, Schedule, Step, Triangular, Window
 
 DATA = Path(__file__).parents[2] / "data" / "gigatok"
 FOLDERS = [DATA] + [Path(folder) for folder in [os.environ.get("TOKZOO_GOLDENS")] if folder]

@@ -1,11 +1,11 @@
 import pytest
 import torch
 from scipy.stats import chisquare
-from tokzoo_ar.configs import GPTSampler
-from tokzoo_ar.guidance import Step
 
 import tokzoo
 from tokzoo.nn.sampling import filtered_probabilities
+from tokzoo_ar.configs import GPTSampler
+from tokzoo_ar.guidance import Step
 
 LABELS = torch.tensor([0, 3, 1, 1, 2, 0, 3])
 SEEDS = torch.tensor([5, 2**40, -3, 8, 5, 9, 10])

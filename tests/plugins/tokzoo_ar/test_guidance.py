@@ -2,6 +2,7 @@ import math
 
 import pytest
 from pydantic import ValidationError
+
 from tokzoo_ar.configs import GPTSampler
 
 

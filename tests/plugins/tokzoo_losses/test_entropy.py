@@ -4,11 +4,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from tokzoo_losses.configs import EntropyConfig
-from tokzoo_losses.entropy import AssignmentEntropy, assignment_entropies
 
 from tokzoo import Assignment, Encoded, Pass, Progress, Quantized
 from tokzoo.nn import nearest as module
+from tokzoo_losses.configs import EntropyConfig
+from tokzoo_losses.entropy import AssignmentEntropy, assignment_entropies
 
 
 def plain(queries, codes, sharpness):

@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
+
+import tokzoo
 from tokzoo_metrics.ar_loss import HeldOutLoss
 from tokzoo_metrics.codebook import Codebook
 from tokzoo_metrics.configs import ARLossConfig, CodebookConfig
-
-import tokzoo
 
 
 def codes_batch(codes):

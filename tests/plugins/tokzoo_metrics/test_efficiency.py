@@ -2,12 +2,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tokzoo_metrics.configs import CostConfig, ThroughputConfig
-from tokzoo_metrics.cost import Cost
-from tokzoo_metrics.throughput import Throughput
 from torch import nn
 
 import tokzoo
+from tokzoo_metrics.configs import CostConfig, ThroughputConfig
+from tokzoo_metrics.cost import Cost
+from tokzoo_metrics.throughput import Throughput
 
 
 class Stub(nn.Module):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+
+import tokzoo
 from tokzoo_metrics.configs import PSNRConfig, SSIMConfig
 from tokzoo_metrics.psnr import PSNR, psnr
 from tokzoo_metrics.ssim import SSIM, ssim, window_matrix
-
-import tokzoo
 
 
 def pair(count=7, shape=(3, 20, 27), noise=0.3):

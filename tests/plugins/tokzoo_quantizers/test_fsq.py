@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
-from tokzoo_quantizers.configs import FSQConfig
-from tokzoo_quantizers.fsq import MARGIN, FiniteScalarQuantizer
 
 from tokzoo import LatentSpec
 from tokzoo.nn.nearest import nearest
+from tokzoo_quantizers.configs import FSQConfig
+from tokzoo_quantizers.fsq import MARGIN, FiniteScalarQuantizer
 
 LEVELS = [(8, 8, 8), (2,), (5, 2, 3), (7, 4), (2, 2, 2, 2)]
 

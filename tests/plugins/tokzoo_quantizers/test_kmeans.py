@@ -1,9 +1,9 @@
 import torch
 import torch.nn.functional as F
-from tokzoo_quantizers.kmeans import kmeans
-from tokzoo_quantizers.reservoir import Reservoir
 
 from tokzoo.nn.nearest import nearest
+from tokzoo_quantizers.kmeans import kmeans
+from tokzoo_quantizers.reservoir import Reservoir
 
 
 def error(points, centres):

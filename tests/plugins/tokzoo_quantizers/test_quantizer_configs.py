@@ -3,11 +3,11 @@ import sys
 
 import pytest
 from pydantic import ValidationError
-from tokzoo_quantizers.configs import FSQConfig, VQConfig
-from tokzoo_quantizers.plugin import tokzoo_components
 
 from tokzoo import LatentSpec, Quantizer, Refusal
 from tokzoo.registry.component import load_target
+from tokzoo_quantizers.configs import FSQConfig, VQConfig
+from tokzoo_quantizers.plugin import tokzoo_components
 
 
 def test_components_are_well_formed_and_loadable():

@@ -1,11 +1,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from tokzoo_quantizers.configs import VQConfig
-from tokzoo_quantizers.vq import VectorQuantizer
 
 from tokzoo import LatentSpec, Progress, StepContext
 from tokzoo.nn.nearest import nearest
+from tokzoo_quantizers.configs import VQConfig
+from tokzoo_quantizers.vq import VectorQuantizer
 
 TOTAL = 100
 

@@ -14,12 +14,12 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from tokzoo_losses.entropy import assignment_entropies
-from tokzoo_quantizers.configs import VQConfig
-from tokzoo_quantizers.vq import VectorQuantizer
 from torch import Tensor
 
 from tokzoo import LatentSpec
+from tokzoo_losses.entropy import assignment_entropies
+from tokzoo_quantizers.configs import VQConfig
+from tokzoo_quantizers.vq import VectorQuantizer
 
 OWN = Path(__file__).parents[2] / "data" / "gigatok"
 FOLDERS = [OWN, *([Path(os.environ["TOKZOO_GOLDENS"])] if os.environ.get("TOKZOO_GOLDENS") else [])]

@@ -46,9 +46,8 @@ def test_kill_in_the_middle_of_training(tokzoo, finished, stage):
 
 def test_kill_everything_at_many_moments(tokzoo, finished):
     """The whole process group, a little later each time, until a run gets through."""
-    moments = iter([0.4, 2.2, 2.6, 3.0, 3.4, 3.8, 4.4])
     kills = 0
-    for moment in moments:
+    for moment in (0.4, 2.2, 2.6, 3.0, 3.4, 3.8, 4.4):
         process = tokzoo.start(*tokzoo.tiny, *EAGER)
         time.sleep(moment)
         if process.poll() is not None:
@@ -59,12 +58,11 @@ def test_kill_everything_at_many_moments(tokzoo, finished):
     assert kills >= 3
     tokzoo(*tokzoo.tiny)
     assert [record["id"] for record in tokzoo.records()] == [record["id"] for record in finished.records()]
-    assert not list(tokzoo.folder.glob("runs/**/*.tmp")) or kills
 
 
 def test_interrupt_saves_and_says_how_to_go_on(tokzoo, finished):
     process = tokzoo.start(*tokzoo.tiny, stderr=-1)
-    wait_for(lambda: 10 <= steps(tokzoo.folder, "tokenizer"), process)
+    wait_for(lambda: steps(tokzoo.folder, "tokenizer") >= 10, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

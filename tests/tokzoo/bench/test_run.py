@@ -104,6 +104,7 @@ def test_two_runs_at_once_do_every_stage_once(tokzoo):
     runs = [tokzoo.start(*tokzoo.tiny) for _ in range(2)]
     assert [run.wait(timeout=300) for run in runs] == [0, 0]
     (record,) = tokzoo.records()
-    lines = [json.loads(line) for line in next(tokzoo.folder.glob("runs/cache/ar/*/events.jsonl")).read_text().splitlines()]
-    assert [line["step"] for line in lines] == [10, 20, 30, 40]
+    (log,) = tokzoo.folder.glob("runs/cache/ar/*/events.jsonl")
+    steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
+    assert steps == [10, 20, 30, 40]
     assert record["status"] == "ok"

@@ -85,7 +85,9 @@ def test_missing_names_are_listed(tokzoo):
     assert "gigatok-2d-nano" in tokzoo("run", code=2).stderr + tokzoo("run", "x=1", code=2).stderr
     assert "fashion-quick@1" in tokzoo("run", "gigatok-2d-nano", code=2).stderr
     assert "did you mean 'fashion-quick" in tokzoo("run", "gigatok-2d-nano", "--track", "fashion-quik", code=2).stderr
-    assert "did you mean 'gigatok-2d-nano'" in tokzoo("run", "gigatok-2d-nan", "--track", "fashion-quick", code=2).stderr
+    assert (
+        "did you mean 'gigatok-2d-nano'" in tokzoo("run", "gigatok-2d-nan", "--track", "fashion-quick", code=2).stderr
+    )
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,15 @@ def test_a_table_on_a_terminal(seeds, record):
     (table,) = build_tables([*seeds(20.0, 21.0, 22.0, name="a"), *seeds(10.0, name="b"), record(name="broken")])
     lines = printed(table).splitlines()
     (first,) = [line for line in lines if " a " in line]
-    assert [
-        cell.strip() for cell in first.split("│")[1:-1]
-    ] == ["1", "a", "replicated", "3", "21.00 ± 2.48", "0.500", "160"]
+    assert [cell.strip() for cell in first.split("│")[1:-1]] == [
+        "1",
+        "a",
+        "replicated",
+        "3",
+        "21.00 ± 2.48",
+        "0.500",
+        "160",
+    ]
     (broken,) = [line for line in lines if "broken" in line]
     assert [cell.strip() for cell in broken.split("│")[1:-1]] == ["·", "broken", "failed", "0", "–", "–", "160"]
     assert "toy@1  (tttttttt)" in lines[0]
