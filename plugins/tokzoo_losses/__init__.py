@@ -1,1 +1,1 @@
-"""Regularizers of general use: pixel distances and assignment entropy."""
+"""Regularizers: distances in pixels and features, alignment with a teacher, entropy, shortcuts."""

@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 
 import tokzoo
-from tokzoo_losses.configs import EntropyConfig, L1Config, L2Config
+from tokzoo_losses.configs import (
+    EntropyConfig,
+    FeatureConfig,
+    L1Config,
+    L2Config,
+    SemanticConfig,
+    ShortcutConfig,
+)
+
+GIGATOK = "arXiv 2504.08736"
+EXAMPLE_TEACHER = {"use": "timm", "model": "vit_tiny_patch16_224"}
 
 
 @tokzoo.hookimpl
@@ -23,6 +33,33 @@ def tokzoo_components() -> Sequence[tokzoo.ComponentSpec]:
             config=L2Config,
             target="tokzoo_losses.l2:L2",
             summary="mean squared error between reconstruction and image",
+        ),
+        tokzoo.ComponentSpec(
+            kind="regularizer",
+            name="feature",
+            config=FeatureConfig,
+            target="tokzoo_losses.feature:FeatureDistance",
+            summary="distance between reconstruction and image in a teacher's features",
+            paper="arXiv 1603.08155; 1801.03924 (LPIPS)",
+            example={"teacher": EXAMPLE_TEACHER},
+        ),
+        tokzoo.ComponentSpec(
+            kind="regularizer",
+            name="semantic",
+            config=SemanticConfig,
+            target="tokzoo_losses.semantic:SemanticAlignment",
+            summary="the decoder's hidden states aligned with a teacher's features of the image",
+            paper=f"arXiv 2410.06940 (REPA); {GIGATOK} section 3.2 (GigaTok)",
+            example={"teacher": EXAMPLE_TEACHER, "tap": 2},
+        ),
+        tokzoo.ComponentSpec(
+            kind="regularizer",
+            name="shortcut",
+            config=ShortcutConfig,
+            target="tokzoo_losses.shortcut:Shortcut",
+            summary="reconstruction straight from the encoder's feature map, around the quantizer",
+            paper=f"{GIGATOK} (GigaTok)",
+            example={"stop": 0.5},
         ),
         tokzoo.ComponentSpec(
             kind="regularizer",

@@ -3,13 +3,13 @@ import sys
 
 import pytest
 import torch
+
+from tokzoo import Decoded, Encoded, Pass, Progress, Regularizer, View
+from tokzoo.registry.component import load_target
 from tokzoo_losses.configs import EntropyConfig, L1Config, L2Config
 from tokzoo_losses.l1 import L1
 from tokzoo_losses.l2 import L2
 from tokzoo_losses.plugin import tokzoo_components
-
-from tokzoo import Decoded, Encoded, Pass, Progress, Regularizer, View
-from tokzoo.registry.component import load_target
 
 
 def make_pass(**views: tuple[float, float]) -> Pass:
@@ -45,7 +45,7 @@ def test_mean_over_all_elements_in_float32(make, config, power):
 
 def test_components_are_well_formed_and_loadable():
     components = {spec.name: spec for spec in tokzoo_components()}
-    assert set(components) == {"l1", "l2", "entropy"}
+    assert set(components) == {"l1", "l2", "feature", "semantic", "shortcut", "entropy"}
     for spec in components.values():
         spec.check()
         assert issubclass(load_target(spec), Regularizer)
