@@ -1,0 +1,1 @@
+"""Teachers: frozen networks whose features a tokenizer may align with."""
