@@ -72,6 +72,11 @@ class GPT(tokzoo.ARModel):
         """Logits fp32 ``[B, N, vocab]`` of every code given those before it; in training mode, with all dropouts."""
         return self._predict(*self._hidden(codes, labels, len(self.blocks)))
 
+    @property
+    def depth(self) -> int:
+        """The number of blocks."""
+        return len(self.blocks)
+
     @torch.no_grad()
     def features(self, codes: Tensor, labels: Tensor | None, layer: int) -> Tensor:
         """Hidden states ``[B, N, width]`` after block ``layer``, start position included, without any dropout.

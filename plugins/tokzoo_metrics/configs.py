@@ -6,6 +6,7 @@ from pydantic import Field
 
 import tokzoo
 from tokzoo import MetricInfo
+from tokzoo_metrics.fashion_judge.facts import REFERENCE, WEIGHTS, facts
 
 ROUNDING = "clamped, to uint8, half to even"
 PSNR_CAP = 100.0
@@ -15,6 +16,12 @@ SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 SSIM_K1 = 0.01
 SSIM_K2 = 0.03
+
+PROBE_EPS = 1e-6
+PROBE_PENALTY = 1e-3
+PROBE_ITERATIONS = 300
+KNN_NEIGHBOURS = 20
+KNN_TEMPERATURE = 0.07
 
 
 class PSNRConfig(tokzoo.MetricConfig):
@@ -123,4 +130,87 @@ class ThroughputConfig(tokzoo.MetricConfig):
             "warmup": self.warmup,
             "statistic": "median",
             "timed": "images to codes and codes to images, or to and from the latent if it is continuous",
+        }
+
+
+class FashionJudgedConfig(tokzoo.MetricConfig):
+    """What all metrics by the judge of Fashion-MNIST have in common."""
+
+    datasets: ClassVar = frozenset({"fashion"})
+
+    def protocol(self) -> dict[str, Any]:
+        """The judge and what it is shown."""
+        return {
+            "judge": "fashion judge",
+            "judge_sha256": facts()["sha256"][WEIGHTS.name],
+            "rounding": ROUNDING,
+            "resize": "none",
+        }
+
+
+class FashionDistanceConfig(FashionJudgedConfig):
+    """A Fréchet distance in the judge's features: of one scale for reconstructions and samples, for one reference."""
+
+    def protocol(self) -> dict[str, Any]:
+        """The judge, the reference, the distance, and the floor: what real training images get."""
+        return {
+            **super().protocol(),
+            "features": "mean of the last feature map",
+            "reference": f"{facts()['reference_images']} embedded test images of Fashion-MNIST",
+            "reference_sha256": facts()["sha256"][REFERENCE.name],
+            "distance": "Fréchet, of means and unbiased covariances in float64, by torch-fidelity",
+            "floor": f"{facts()['floor']:.4f} for as many embedded training images",
+        }
+
+
+class ReconstructionFashionDistanceConfig(FashionDistanceConfig):
+    """The Fréchet distance of reconstructions."""
+
+    stage: ClassVar = "reconstruction"
+    reports: ClassVar = (MetricInfo("reconstruction.fd_fashion", "fd_fashion", better="lower"),)
+
+
+class SampleFashionDistanceConfig(FashionDistanceConfig):
+    """The Fréchet distance of samples."""
+
+    stage: ClassVar = "generation"
+    reports: ClassVar = (MetricInfo("generation.fd_fashion", "sample fd_fashion", better="lower"),)
+
+
+class SampleAccuracyConfig(FashionJudgedConfig):
+    """How often samples are what was asked for, as the judge sees it."""
+
+    stage: ClassVar = "generation"
+    reports: ClassVar = (MetricInfo("generation.class_accuracy", "class accuracy", better="higher"),)
+
+    def protocol(self) -> dict[str, Any]:
+        """The judge, and how often it knows the class of a real test image."""
+        return {**super().protocol(), "of_real_images": facts()["accuracy"]["val"]}
+
+
+class ARProbeConfig(tokzoo.MetricConfig):
+    """What the hidden states of an AR model tell about the class, which it is not told (GigaTok, section 3.1)."""
+
+    stage: ClassVar = "representation"
+    reports: ClassVar = (
+        MetricInfo("probe.ar_linear", "AR linear probe", better="higher"),
+        MetricInfo("probe.ar_knn", "AR kNN", better="higher"),
+    )
+
+    layer: int | None = Field(None, ge=1, description="the block whose output is read, from 1; null: the middle one")
+
+    def protocol(self) -> dict[str, Any]:
+        """The features, and both judges of them."""
+        return {
+            "layer": "depth // 2" if self.layer is None else self.layer,
+            "label": "null class",
+            "pooling": "mean over positions",
+            "augmentation": "none",
+            "standardized": f"by the training set, eps {PROBE_EPS:g}",
+            "linear": "cross-entropy, full batch, L-BFGS",
+            "linear_penalty": PROBE_PENALTY,
+            "linear_iterations": PROBE_ITERATIONS,
+            "knn_neighbours": KNN_NEIGHBOURS,
+            "knn_similarity": "cosine",
+            "knn_vote": f"exp(similarity / {KNN_TEMPERATURE:g})",
         }

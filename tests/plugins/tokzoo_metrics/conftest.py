@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 
 import tokzoo
@@ -13,3 +15,12 @@ def make_chain():
         return tokzoo.Chain(tokzoo.ImageSpec(image[0], image[1:]), 10, latent, latent, codes, None, {})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def fashion():
+    """The embedded images of Fashion-MNIST, uint8, and their labels: ``train`` and ``val``."""
+    from tokzoo_metrics.fashion_judge.train import load_fashion
+
+    train, val = load_fashion()
+    return SimpleNamespace(train=train, val=val)

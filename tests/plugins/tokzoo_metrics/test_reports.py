@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tokzoo_metrics.plugin import tokzoo_components
 
 SPECS = tokzoo_components()
@@ -20,7 +21,8 @@ def test_every_number_is_reported_by_one_metric():
     ids = [info.id for spec in SPECS for info in spec.config.reports]
     assert sorted(ids) == sorted(set(ids))
     for spec in SPECS:
-        assert {info.id.split(".")[0] for info in spec.config.reports} <= {"reconstruction", "codes", "ar", "cost"}
+        groups = {info.id.split(".")[0] for info in spec.config.reports}
+        assert groups <= {"reconstruction", "codes", "ar", "generation", "probe", "cost"}
         assert {info.observed for info in spec.config.reports} == {spec.name == "throughput"}
 
 

@@ -1,0 +1,1 @@
+"""The judge of Fashion-MNIST: a small classifier, its weights, its reference statistics, and the script of both."""
