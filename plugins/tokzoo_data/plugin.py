@@ -18,6 +18,14 @@ def tokzoo_components() -> list[tokzoo.ComponentSpec]:
             summary="Fashion-MNIST padded to 32×32: 12,000 + 2,000 images that come along, or all 60,000 + 10,000",
             paper="arXiv 1708.07747",
         ),
+        tokzoo.ComponentSpec(
+            kind="dataset",
+            name="images",
+            config=configs.ImagesConfig,
+            target="tokzoo_data.images.dataset:Images",
+            summary="Any folder of images: class = folder, or none; a validation split by folder or by hash",
+            example={"root": "images"},
+        ),
     ]
 
 

@@ -21,7 +21,7 @@ def test_looking_around_imports_no_torch(command):
 
 def test_help_names_every_command(tokzoo):
     text = tokzoo("--help").stdout
-    for command in ("run", "list", "show", "explain", "plugins", "leaderboard", "runs", "env"):
+    for command in ("run", "encode", "decode", "list", "show", "explain", "plugins", "leaderboard", "runs", "env"):
         assert command in text
 
 

@@ -1,0 +1,174 @@
+"""Pictures to a file of codes and back: ``tokzoo.codes/1``, a safetensors file.
+
+It holds ``codes`` int32 ``[N, M]`` or ``[N, M, L]``, and in its header the format, the pictures' names (a JSON list),
+and what made them: the recipe's name, the hash of its tokenizer and the SHA-256 of its weights. Codes mean nothing to
+other weights, so only the same ones decode them.
+"""
+
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from tokzoo.assembly.tokenizer import WEIGHTS, Tokenizer
+from tokzoo.assembly.weights import save_weights
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.data.files import file_hash
+from tokzoo.data.pictures import read_picture, shown, to_picture
+from tokzoo.data.pixels import to_uint8, to_unit
+from tokzoo.recipes.hashing import content_hash
+
+FORMAT = "tokzoo.codes/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """The tokenizer that made codes: its recipe's name, the hash of what it was made from, and of its weights."""
+
+    recipe: str
+    recipe_hash: str
+    weights: str
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, folder: Path) -> Self:
+        """The tokenizer loaded from ``folder``."""
+        recipe = tokenizer.recipe
+        return cls(recipe.name, content_hash(recipe.tokenizer_identity()), file_hash(folder / WEIGHTS))
+
+    def __str__(self) -> str:
+        return f"{self.recipe}, weights {self.weights[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class CodesFile:
+    """Codes of pictures.
+
+    Attributes:
+        codes: int32 ``[N, M]`` or ``[N, M, L]``, on the CPU.
+        names: of the N pictures, each a relative path joined by ``/``.
+    """
+
+    codes: Tensor
+    names: tuple[str, ...]
+    maker: Maker
+
+    def save(self, path: Path) -> None:
+        """Write to a file, in one step.
+
+        Raises:
+            TokzooError: it cannot be written there.
+        """
+        about = {"format": FORMAT, "files": json.dumps(self.names), **asdict(self.maker)}
+        try:
+            save_weights({"codes": self.codes}, path, about)
+        except (OSError, SafetensorError) as error:
+            raise TokzooError(f"{path}: cannot be written ({error})") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            TokzooError: no such file, or another kind of file.
+        """
+        if not path.is_file():
+            raise TokzooError(f"{path}: no such file")
+        try:
+            with safe_open(path, framework="pt") as file:
+                about = file.metadata() or {}
+                if about.get("format") != FORMAT:
+                    raise TokzooError(f"{path}: not a file of codes (format {about.get('format')}, expected {FORMAT})")
+                codes = file.get_tensor("codes")
+            names = tuple(json.loads(about["files"]))
+            maker = Maker(about["recipe"], about["recipe_hash"], about["weights"])
+            _check_names(names, codes)
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise TokzooError(f"{path}: not a whole file of codes ({error})") from error
+        return cls(codes, names, maker)
+
+
+def _check_names(names: tuple[str, ...], codes: Tensor) -> None:
+    if len(names) != len(codes) or len(set(names)) != len(names):
+        raise ValueError(f"{len(set(names))} names of {len(codes)} pictures")
+    for name in names:
+        path = PurePosixPath(name)
+        # Files named by a stranger are written only below the folder they are meant for.
+        if path.is_absolute() or ".." in path.parts or not path.name or "\\" in name or "\0" in name:
+            raise ValueError(f"{name!r} is no name of a picture")
+
+
+def encode_pictures(tokenizer: Tokenizer, paths: Sequence[Path], batch: int) -> Tensor:
+    """The codes, int32 on the CPU, of picture files read as :mod:`tokzoo.data.pictures` describes.
+
+    Raises:
+        TokzooError: a file that cannot be read or decoded, or a tokenizer without codes.
+    """
+    spec = tokenizer.chain.codes
+    if spec is None:
+        raise TokzooError(f"there are no codes: quantizer '{tokenizer.recipe.quantizer.use}' is continuous")
+    device = next(tokenizer.parameters()).device
+    codes = [torch.empty(spec.batch_shape(0), dtype=torch.int32)]
+    with ThreadPoolExecutor() as pool:
+        for some in _batches(paths, batch):
+            read = pool.map(lambda path: read_picture(path, tokenizer.chain.image), some)
+            images = torch.from_numpy(np.stack(list(read))).to(device)
+            codes.append(tokenizer.encode(to_unit(images)).int().cpu())
+    return torch.cat(codes)
+
+
+def decode_to_folder(tokenizer: Tokenizer, codes: CodesFile, folder: Path, batch: int) -> None:
+    """Write each picture as a PNG file named after the original: all of them or, if anything fails, none.
+
+    Where two originals differ in their extension alone, all keep theirs before the ``.png``.
+
+    Raises:
+        TokzooError: codes that are not such a tokenizer's, or a folder that holds something or cannot be written.
+    """
+    place = Path(os.path.abspath(folder))
+    unfinished = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    try:
+        if place.exists() and (not place.is_dir() or any(place.iterdir())):
+            raise TokzooError(f"{folder}: there is something there already; name a new folder, or empty this one")
+        unfinished.mkdir(parents=True)
+        pictures = _decoded(tokenizer, codes.codes, batch)
+        for name, pixels in zip(_png_names(codes.names), pictures, strict=True):
+            path = unfinished / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            to_picture(pixels).save(path, format="PNG")
+        if place.exists():
+            place.rmdir()
+        unfinished.rename(place)
+    except OSError as error:
+        raise TokzooError(f"{shown(folder)}: cannot be written ({error})") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _decoded(tokenizer: Tokenizer, codes: Tensor, batch: int) -> Iterator[np.ndarray]:
+    """Pixels uint8 ``[C, H, W]`` of each picture; a generative decoder is seeded, so that they can be made again."""
+    device = next(tokenizer.parameters()).device
+    generator = torch.Generator(device).manual_seed(0)
+    for some in codes.split(batch):
+        images = tokenizer.decode(some.long().to(device), generator)
+        yield from to_uint8(images).cpu().numpy()
+
+
+def _png_names(names: Sequence[str]) -> list[str]:
+    short = [str(PurePosixPath(name).with_suffix(".png")) for name in names]
+    return short if len(set(short)) == len(short) else [f"{name}.png" for name in names]
+
+
+def _batches(paths: Sequence[Path], size: int) -> Iterator[list[Path]]:
+    left = iter(paths)
+    while some := list(itertools.islice(left, size)):
+        yield some
