@@ -67,6 +67,12 @@ def tokzoo_components() -> Sequence[tokzoo.ComponentSpec]:
 
 
 @tokzoo.hookimpl
+def tokzoo_suites() -> Path:
+    """Comparisons of these recipes."""
+    return Path(__file__).parent / "suites"
+
+
+@tokzoo.hookimpl
 def tokzoo_recipes() -> Path:
     """The recipes shipped with this package."""
     return Path(__file__).parent / "recipes"

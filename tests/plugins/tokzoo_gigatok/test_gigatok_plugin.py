@@ -12,7 +12,6 @@ from tokzoo.registry.component import load_target
 from tokzoo_gigatok import plugin
 
 SPECS = {(spec.kind, spec.name): spec for spec in plugin.tokzoo_components()}
-RECIPES = sorted(plugin.tokzoo_recipes().glob("*.yaml"))
 IMAGE = ImageSpec(1, (32, 32))
 
 
@@ -31,10 +30,10 @@ def test_registering_imports_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_recipes_fit_together_and_stay_small(path):
-    recipe = yaml.safe_load(path.read_text())
-    assert recipe["name"] == path.stem
+@pytest.mark.parametrize("name", ["gigatok-2d-nano", "gigatok-1d-nano"])
+def test_nano_recipes_fit_together_and_stay_small(name):
+    recipe = yaml.safe_load((plugin.tokzoo_recipes() / f"{name}.yaml").read_text())
+    assert recipe["name"] == name
     parts = {kind: dict(recipe[kind]) for kind in ("encoder", "decoder")}
     specs = {kind: SPECS[kind, part.pop("use")] for kind, part in parts.items()}
     configs = {kind: spec.config(**parts[kind]) for kind, spec in specs.items()}
@@ -45,7 +44,3 @@ def test_recipes_fit_together_and_stay_small(path):
     encoder = load_target(specs["encoder"])(configs["encoder"], IMAGE, latent)
     decoder = load_target(specs["decoder"])(configs["decoder"], latent, IMAGE)
     assert sum(p.numel() for module in (encoder, decoder) for p in module.parameters()) < 550_000
-
-
-def test_both_recipes_are_found():
-    assert [path.stem for path in RECIPES] == ["gigatok-1d-nano", "gigatok-2d-nano"]
