@@ -12,6 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 RECIPES = Path(__file__).parent / "data" / "recipes"
+# Before torch is imported: test processes share the cores, and threads that wait for each other would spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 FASHION = ROOT / "plugins" / "tokzoo_data" / "fashion"
 
 

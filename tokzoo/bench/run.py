@@ -105,7 +105,8 @@ class Bench:
             write_json(folder / "cell.json", {**cell.dump(), "stages": stages})
             plugins = [str(path) for path in self.registry.files]
             cache = str(self.cache.folder.resolve())
-            job = Job(cell.dump(), cache, plugins, self.options.device, threads, self.options.checkpoint_seconds)
+            own = str(folder.resolve())
+            job = Job(cell.dump(), cache, own, plugins, self.options.device, threads, self.options.checkpoint_seconds)
             jobs[name] = (job, folder / "log.txt")
         return jobs
 

@@ -1,6 +1,7 @@
 """The stages of a cell: what each depends on, and so what its cached result is keyed by. No torch here.
 
-tokenizer → reconstruction; tokenizer → codes → ar → likelihood; efficiency. A key hashes what a stage depends on and
+tokenizer → reconstruction; tokenizer → codes → ar → likelihood, representation; ar → samples → generation;
+efficiency. A key hashes what a stage depends on and
 nothing else, so cells that differ only in the AR model share the trained tokenizer.
 """
 
@@ -15,8 +16,7 @@ from tokzoo.recipes.models import Slot
 ENGINE = 1
 """Raised when the engine's results change: every cached stage is then made anew."""
 
-NEEDS_CODES = ("codes", "ar", "likelihood")
-MEASURING = ("reconstruction", "likelihood", "efficiency")
+NEEDS_CODES = ("codes", "ar", "likelihood", "representation", "samples", "generation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,15 @@ class Stage:
 
 
 def stage_metrics(cell: Cell, stage: str) -> list[Slot]:
-    """The track's metrics measured in a stage."""
-    slots = cell.track.metrics
-    return [slot for slot in slots if isinstance(slot.config, MetricConfig) and slot.config.stage == stage]
+    """The track's metrics measured in a stage, without those that mean nothing on its dataset."""
+    dataset = cell.track.dataset.use
+    return [
+        slot
+        for slot in cell.track.metrics
+        if isinstance(slot.config, MetricConfig)
+        and slot.config.stage == stage
+        and (slot.config.datasets is None or dataset in slot.config.datasets)
+    ]
 
 
 def stages_of(cell: Cell) -> list[Stage]:
@@ -55,10 +61,20 @@ def stages_of(cell: Cell) -> list[Stage]:
         add("codes", ("tokenizer",), {"augment": augment, "batch": cell.track.evaluation_batch})
         add("ar", ("tokenizer", "codes"), {"probe": cell.probe.identity(), "seed": cell.seed})
         measure("likelihood", ("tokenizer", "codes", "ar"))
+        # A probe needs classes to tell apart.
+        if cell.chain.classes is not None:
+            measure("representation", ("tokenizer", "codes", "ar"))
+        if stage_metrics(cell, "generation"):
+            sampler = cell.probe.sampler.model_dump(mode="json")
+            drawn = {"sampler": sampler, "samples": cell.track.samples, "seed": cell.seed}
+            add("samples", ("tokenizer", "ar"), {**drawn, "batch": cell.track.evaluation_batch})
+            measure("generation", ("tokenizer", "samples"))
     measure("efficiency", ("tokenizer", "ar") if cell.probe is not None else ("tokenizer",))
     return list(made.values())
 
 
 def not_applicable(cell: Cell) -> list[str]:
-    """The stages this cell cannot have."""
-    return list(NEEDS_CODES) if cell.probe is None else []
+    """The stages this cell cannot have: without codes (or a probe) none of an AR model, without classes no probe."""
+    if cell.probe is None:
+        return list(NEEDS_CODES)
+    return ["representation"] if cell.chain.classes is None else []

@@ -70,8 +70,11 @@ def _protocol(cell: Cell, stage: Stage, slot: Slot, result: Result) -> dict[str,
         "batch": cell.track.evaluation_batch,
     }
     # AR numbers compare only within one probe: same model, optimisation and budget.
-    if stage.name == "likelihood" and cell.probe is not None:
+    if stage.name in ("likelihood", "representation", "generation") and cell.probe is not None:
         protocol["probe"] = content_hash(cell.probe.identity())
+    if stage.name == "generation" and cell.probe is not None:
+        protocol["sampler"] = cell.probe.sampler.model_dump(mode="json")
+        protocol["split"] = "samples, classes in turn"
     return protocol
 
 
@@ -82,7 +85,7 @@ def _common(cell: Cell) -> dict[str, Any]:
     if cell.probe is not None:
         slots["ar"] = cell.probe.ar
     return {
-        "track": Named(name=cell.track.id, hash=cell.track_hash, content=cell.track.dump()),
+        "track": Named(name=cell.track.id, hash=cell.track_hash, content=cell.track.dump(places=False)),
         "recipe": Named(name=cell.recipe.name, hash=cell.recipe_hash, content=cell.recipe.dump()),
         "probe": content_hash(cell.probe.identity()) if cell.probe else None,
         "seed": cell.seed,

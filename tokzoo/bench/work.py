@@ -20,8 +20,10 @@ from tokzoo.contracts.errors import Diverged
 from tokzoo.contracts.interfaces import ARModel, Dataset
 from tokzoo.data.codes import CodeSet
 from tokzoo.data.files import read_json, write_json
+from tokzoo.data.seeding import derive_seed
 from tokzoo.evaluation import metrics
 from tokzoo.evaluation.codes import extract_codes
+from tokzoo.evaluation.samples import sample_codes
 from tokzoo.registry.plugins import Registry
 from tokzoo.training.ar import ARTask
 from tokzoo.training.checkpoint import CHECKPOINT
@@ -32,6 +34,7 @@ MODEL = "model.safetensors"
 REGULARIZERS = "regularizers.safetensors"
 TRAIN_CODES = "train.safetensors"
 VAL_CODES = "val.safetensors"
+SAMPLES = "samples.safetensors"
 
 
 @dataclass
@@ -173,6 +176,30 @@ def _likelihood(bench: Workbench) -> Outcome:
     return Result(values, len(codes)), []
 
 
+def _representation(bench: Workbench) -> Outcome:
+    assert bench.model is not None
+    train, val = (CodeSet.load(bench.folder("codes") / name) for name in (TRAIN_CODES, VAL_CODES))
+    chosen, batch = stage_metrics(bench.cell, "representation"), bench.cell.track.evaluation_batch
+    values = metrics.representation(bench.model, train, val, bench.cell.chain, chosen, batch, bench.device)
+    return Result(values, len(val)), []
+
+
+def _samples(bench: Workbench) -> Outcome:
+    cell = bench.cell
+    assert bench.model is not None
+    assert cell.probe is not None
+    seed = derive_seed(cell.seed, "samples")
+    codes = sample_codes(bench.model, cell.probe.sampler, cell.track.samples, cell.chain.classes, seed, bench.device)
+    codes.save(bench.folder("samples") / SAMPLES)
+    return Result(), [SAMPLES]
+
+
+def _generation(bench: Workbench) -> Outcome:
+    codes = CodeSet.load(bench.folder("samples") / SAMPLES)
+    chosen, batch = stage_metrics(bench.cell, "generation"), bench.cell.track.evaluation_batch
+    return Result(metrics.generation(bench.tokenizer, codes, chosen, batch, bench.device), len(codes)), []
+
+
 def _efficiency(bench: Workbench) -> Outcome:
     chosen, batch = stage_metrics(bench.cell, "efficiency"), bench.cell.track.evaluation_batch
     values = metrics.efficiency(bench.tokenizer, bench.model, bench.dataset.val, chosen, batch, bench.device)
@@ -185,5 +212,8 @@ WORK: dict[str, Callable[[Workbench], Outcome]] = {
     "codes": _codes,
     "ar": _ar,
     "likelihood": _likelihood,
+    "representation": _representation,
+    "samples": _samples,
+    "generation": _generation,
     "efficiency": _efficiency,
 }

@@ -29,6 +29,7 @@ class Job:
     Attributes:
         cell: a dumped cell.
         cache: the folder of the stage cache.
+        folder: the cell's own folder, where its pictures go.
         plugins: file plugins to load.
         device: ``cpu``, ``cuda``, or ``auto``: the accelerator if there is one.
         threads: of the CPU, for this cell.
@@ -36,6 +37,7 @@ class Job:
 
     cell: dict[str, Any]
     cache: str
+    folder: str
     plugins: list[str]
     device: str
     threads: int
@@ -89,6 +91,10 @@ class _Worker:
             if self.stopping.is_set():
                 raise Interrupted(f"stopped before stage {stage.name}")
             self._ensure(bench, stage)
+        self.stage = "pictures"
+        from tokzoo.bench.pictures import draw_pictures
+
+        draw_pictures(bench, Path(self.job.folder))
 
     def _ensure(self, bench: Any, stage: Stage) -> None:
         """Have a stage done, and before it whatever it reads that is missing or damaged."""

@@ -5,14 +5,14 @@ import sys
 import typer
 
 from tokzoo import __version__
-from tokzoo.cli import inspecting, plugins, results, running
+from tokzoo.cli import coding, inspecting, plugins, results, running
 from tokzoo.cli.common import print_json
 from tokzoo.contracts.errors import TokzooError
 
 app = typer.Typer(
     name="tokzoo",
     help="The zoo of visual tokenizers, and the benchmark that judges them.",
-    epilog="Start with:  tokzoo run gigatok-2d-nano --track fashion-quick",
+    epilog="Start with:  tokzoo run quickstart",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 app.command("run", rich_help_panel="Experiment")(running.run)
 app.command("explain", rich_help_panel="Experiment")(running.explain)
+app.command("encode", rich_help_panel="Use")(coding.encode)
+app.command("decode", rich_help_panel="Use")(coding.decode)
 app.command("list", rich_help_panel="Look around")(inspecting.list_components)
 app.command("show", rich_help_panel="Look around")(inspecting.show)
 app.add_typer(plugins.app, name="plugins", rich_help_panel="Look around")

@@ -73,14 +73,17 @@ def show_run(
 
 
 def _matches(record: Any, run: str, out: Path) -> bool:
-    if record.id.startswith(run):
+    if record.id.startswith(run) or record.recipe.name == run:
         return True
-    cell = out / "cells" / Path(run).name / "cell.json"
-    if not cell.is_file():
-        return bool(record.recipe.name == run)
+    return any(folder.name == Path(run).name for folder in _cell_folders(record, out))
+
+
+def _cell_folders(record: Any, out: Path) -> list[Path]:
+    """The folders of the cells whose stages are the record's."""
     from tokzoo.data.files import read_json
 
-    return bool(read_json(cell)["stages"] == record.stages)
+    found = sorted((out / "cells").glob("*/cell.json"))
+    return [path.parent for path in found if read_json(path)["stages"] == record.stages]
 
 
 def _print_run(record: Any, out: Path) -> None:
@@ -103,4 +106,7 @@ def _print_run(record: Any, out: Path) -> None:
     for stage, key in record.stages.items():
         seconds = record.observed.get("stages", {}).get(stage, {}).get("seconds")
         took = f"  {seconds:.1f} s" if seconds is not None else ""
-        shown.print(Text(f"  {stage:<15}{out / 'cache' / stage / key}{took}"))
+        shown.print(Text(f"  {stage:<16}{out / 'cache' / stage / key}{took}"))
+    for folder in _cell_folders(record, out):
+        for path in sorted(folder.glob("*.png")):
+            shown.print(Text(f"  {path.stem:<16}{path}"))

@@ -22,6 +22,9 @@ GridAxes = Annotated[
 def run(
     what: What,
     track: TrackName = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FOLDER", help="Your own images instead of the track's.")
+    ] = None,
     seeds: Annotated[str | None, typer.Option("--seeds", help="Such as 0, 0-2 or 0,3. Default: 0.")] = None,
     grid: GridAxes = None,
     out: Out = Path("runs"),
@@ -37,6 +40,7 @@ def run(
     Names recipes (or a suite) and what to change in them:
 
       tokzoo run gigatok-2d-nano --track fashion-quick
+      tokzoo run gigatok-2d-nano --track fashion-quick --data photos/
       tokzoo run gigatok-2d-nano quantizer.use=fsq --track fashion-quick --seeds 0-2
       tokzoo run gigatok-2d-nano --track fashion-quick --grid 'regularizers.entropy=[null, {use: entropy}]'
 
@@ -44,11 +48,15 @@ def run(
     was. Exit code: 0 all cells ok, 1 some cell failed, 2 wrong usage, 130 stopped.
     """
     from tokzoo.bench.run import Bench, Options
+    from tokzoo.recipes.load import with_images
 
     if device not in ("auto", "cpu", "cuda"):
         raise TokzooError(f"--device {device}: unknown; {suggest(device, ('auto', 'cpu', 'cuda'))}")
     found = registry(plugin, strict_plugins)
-    cells = _cells(found, what, track, seeds, grid)
+    plan = _plan(found, what, track, seeds, grid)
+    if data is not None:
+        plan = with_images(plan, data, found)
+    cells = _cells(found, plan)
     bench = Bench(Options(out, jobs, device, checkpoint_every), found)
     if dry_run:
         from tokzoo.cli.dry_run import print_dry_run
@@ -145,12 +153,11 @@ def _split(what: list[str]) -> tuple[list[str], Any]:
     return names, Changes.parse(text for text in what if "=" in text)
 
 
-def _cells(found: Registry, what: list[str], track: str | None, seeds: str | None, grid: list[str] | None) -> list[Any]:
-    """The cells a command line asks for, all of them checked; every one that does not fit is told at once."""
+def _plan(found: Registry, what: list[str], track: str | None, seeds: str | None, grid: list[str] | None) -> Any:
+    """What a command line asks for."""
     from dataclasses import replace
 
-    from tokzoo.bench.cell import make_cell
-    from tokzoo.recipes.load import Axis, Plan, load_suite, plan_recipes
+    from tokzoo.recipes.load import Axis, Plan, load_suite
 
     names, changes = _split(what)
     if not names:
@@ -164,8 +171,14 @@ def _cells(found: Registry, what: list[str], track: str | None, seeds: str | Non
         raise TokzooError(f"name a track with --track; tracks: {', '.join(found.tracks) or 'none'}")
     if grid:
         plan = replace(plan, axes=(*plan.axes, *map(Axis.parse, grid)))
-    if seeds is not None:
-        plan = replace(plan, seeds=_seeds(seeds))
+    return plan if seeds is None else replace(plan, seeds=_seeds(seeds))
+
+
+def _cells(found: Registry, plan: Any) -> list[Any]:
+    """The cells of a plan, all of them checked; every one that does not fit is told at once."""
+    from tokzoo.bench.cell import make_cell
+    from tokzoo.recipes.load import plan_recipes
+
     cells, refusals = [], []
     for recipe, judged in plan_recipes(plan, found):
         try:

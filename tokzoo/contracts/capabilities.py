@@ -6,9 +6,6 @@ from torch import Tensor
 
 from tokzoo.contracts.outputs import Assignment, Decoded
 
-ASSIGNMENT = "assignment"
-FEATURE_MAP_DECODING = "feature_map_decoding"
-
 
 @runtime_checkable
 class HasAssignment(Protocol):

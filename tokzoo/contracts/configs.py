@@ -42,6 +42,9 @@ class ComponentConfig(Config):
     requires: ClassVar[frozenset[str]] = frozenset()
     """Capabilities this component needs some other component of the tokenizer to provide."""
 
+    places: ClassVar[frozenset[str]] = frozenset()
+    """Fields that only say where something lies on a machine: no result depends on them, and no record shows them."""
+
     def weight_of(self, term: str) -> float:
         """The weight of one of the component's own loss terms, which it returns unweighted."""
         return 1.0
@@ -171,6 +174,8 @@ class MetricConfig(ComponentConfig):
 
     stage: ClassVar[Stage]
     reports: ClassVar[tuple[MetricInfo, ...]]
+    datasets: ClassVar[frozenset[str] | None] = None
+    """The datasets it means something on, such as those its judge was trained for; None: any. Left out elsewhere."""
 
     @abstractmethod
     def protocol(self) -> dict[str, Any]:

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Layout = Literal["grid", "sequence"]
+ASSIGNMENT = "assignment"
+FEATURE_MAP_DECODING = "feature_map_decoding"
+"""Names of capabilities (``contracts.capabilities`` has their methods)."""
+
 Tap = int | str
 """Where a decoder is read: a layer number (1-based, after that layer) or a name."""
 

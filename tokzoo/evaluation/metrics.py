@@ -6,7 +6,16 @@ import torch
 
 from tokzoo.assembly.build import build_metric
 from tokzoo.assembly.tokenizer import Tokenizer
-from tokzoo.contracts.interfaces import ARModel, EfficiencyProbe, LikelihoodBatch, Metric, ReconstructionBatch, Split
+from tokzoo.contracts.interfaces import (
+    ARModel,
+    EfficiencyProbe,
+    GenerationBatch,
+    LikelihoodBatch,
+    Metric,
+    ReconstructionBatch,
+    RepresentationProbe,
+    Split,
+)
 from tokzoo.contracts.specs import Chain
 from tokzoo.data.batches import in_order
 from tokzoo.data.codes import CodeSet
@@ -45,6 +54,43 @@ def likelihood(
         loss = model(codes.codes[0, indices].long().to(device), labels)
         for metric in built:
             metric.update(LikelihoodBatch(loss, chain.codes))
+    return _results(built)
+
+
+def representation(
+    model: ARModel,
+    train: CodeSet,
+    val: CodeSet,
+    chain: Chain,
+    metrics: Sequence[Slot],
+    batch: int,
+    device: torch.device,
+) -> dict[str, float]:
+    """What the AR model's hidden states tell of the classes: probes learn on ``train`` and are judged on ``val``."""
+    assert chain.classes is not None
+    assert train.labels is not None
+    assert val.labels is not None
+    built = [build_metric(slot, chain) for slot in metrics]
+    codes = [split.codes[0].long() for split in (train, val)]
+    probe = RepresentationProbe(
+        model, codes[0], train.labels, codes[1], val.labels, chain.classes, batch=batch, device=device
+    )
+    for metric in built:
+        metric.update(probe)
+    return _results(built)
+
+
+@torch.inference_mode()
+def generation(
+    tokenizer: Tokenizer, samples: CodeSet, metrics: Sequence[Slot], batch: int, device: torch.device
+) -> dict[str, float]:
+    """Decode sampled codes and judge the images, a batch at a time."""
+    built = [build_metric(slot, tokenizer.chain) for slot in metrics]
+    for indices in in_order(len(samples), batch):
+        labels = None if samples.labels is None else samples.labels[indices].to(device)
+        images = tokenizer.decode(samples.codes[0, indices].long().to(device))
+        for metric in built:
+            metric.update(GenerationBatch(images, labels))
     return _results(built)
 
 

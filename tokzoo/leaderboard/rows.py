@@ -164,7 +164,10 @@ def _rank(table: Table) -> None:
 
 def _annotate(table: Table) -> None:
     if any(len(row.seeds) == 1 for row in table.rows) and len(table.rows) > 1:
-        table.notes.append("A row of one seed is sorted, not ranked: its noise is unknown. Use --seeds 0-2 for ranks.")
+        table.notes.append(
+            "A row of one seed is sorted, not ranked: its noise is unknown, and one seed separates no Fréchet "
+            "distance. Use --seeds 0-2 for ranks."
+        )
     if any(row.rank and row.rank[0] != row.rank[1] for row in table.rows):
         table.notes.append("A rank such as 1–2 is a tie: the seeds do not separate these rows (Welch's t-test, 5 %).")
     variants = sorted({column.key[0] for column in table.columns if column.variant})

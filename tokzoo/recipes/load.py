@@ -3,13 +3,13 @@
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import Field
 
-from tokzoo.contracts.configs import Config
+from tokzoo.contracts.configs import Config, DatasetConfig
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.hashing import canonical
 from tokzoo.recipes.models import Recipe, Track
@@ -205,6 +205,18 @@ def load_suite(name: str, registry: Registry) -> Plan:
     axes = tuple(Axis(key, values) for key, values in suite.grid.items())
     recipes = tuple(_beside(recipe, path) for recipe in suite.recipes)
     return Plan(recipes, _beside(suite.track, path), suite.seeds, axes)
+
+
+def with_images(plan: Plan, folder: Path, registry: Registry) -> Plan:
+    """The plan on a folder of images instead of the track's dataset, brought to the size of that dataset's images."""
+    track = load_track(plan.track, registry)
+    image = cast(DatasetConfig, track.dataset.config).image_spec()
+    if image.size[0] != image.size[1]:
+        raise TokzooError(f"--data: track {track.id} is of {image}s, and images of a folder are made square")
+    images = {"use": "images", "root": str(folder), "size": image.size[0], "channels": image.channels}
+    # First, so that track.dataset.… on the command line can say more of it.
+    changes = replace(plan.changes, track=((("dataset",), images), *plan.changes.track))
+    return replace(plan, changes=changes)
 
 
 def plan_recipes(plan: Plan, registry: Registry) -> list[tuple[Recipe, Track]]:

@@ -60,9 +60,10 @@ class Slot:
         """The component's name."""
         return self.entry.spec.name
 
-    def dump(self) -> dict[str, Any]:
-        """As it would be written in a recipe, every field given."""
-        return {"use": self.use, **self.config.model_dump(mode="json")}
+    def dump(self, places: bool = True) -> dict[str, Any]:
+        """As it would be written in a recipe, every field given; without ``places``, fit to be published."""
+        left_out = set() if places else set(self.config.places)
+        return {"use": self.use, **self.config.model_dump(mode="json", exclude=left_out)}
 
     def identity(self) -> dict[str, Any]:
         """What its results depend on: name, version, text (of a file plugin), fields, and the same of its parts."""
@@ -70,7 +71,7 @@ class Slot:
             "use": self.use,
             "version": self.entry.spec.version,
             "source": self.entry.source_hash,
-            "config": self.config.model_dump(mode="json"),
+            "config": self.config.model_dump(mode="json", exclude=set(self.config.places)),
             "parts": [part.identity() for part in self.parts()],
         }
 
@@ -166,6 +167,7 @@ class Track:
 
     Attributes:
         id: ``name@version`` of an official track; ``name@version+hash`` once anything in it is overridden.
+        samples: how many images are generated to be judged, classes in turn.
         main: the metric id tables are sorted by.
         columns: the metric ids tables show first.
         seeds: how many seeds make a row ``replicated``; never fewer than three.
@@ -178,24 +180,26 @@ class Track:
     budget: Budget
     probe: Probe | None
     metrics: tuple[Slot, ...]
+    samples: int
     evaluation_batch: int
     main: str
     columns: tuple[str, ...]
     seeds: int
     origins: Mapping[Key, str] = field(default_factory=dict, compare=False)
 
-    def dump(self) -> dict[str, Any]:
-        """The content that makes two tracks equal, as a track file."""
+    def dump(self, places: bool = True) -> dict[str, Any]:
+        """The content that makes two tracks equal, as a track file; without ``places``, fit to be published."""
         name, _, version = self.id.partition("+")[0].rpartition("@")
         return {
             "name": name,
             "version": int(version),
             "summary": self.summary,
-            "dataset": self.dataset.dump(),
+            "dataset": self.dataset.dump(places),
             "augment": self.augment.model_dump(),
             "tokenizer": self.budget.model_dump(),
             "probe": self.probe.dump() if self.probe else None,
             "metrics": [slot.dump() for slot in self.metrics],
+            "samples": self.samples,
             "evaluation_batch": self.evaluation_batch,
             "main": self.main,
             "columns": list(self.columns),

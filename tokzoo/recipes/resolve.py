@@ -40,6 +40,7 @@ class TrackFields(Config):
     summary: str = ""
     augment: Augmentation = Augmentation()
     tokenizer: Budget
+    samples: int = Field(1000, ge=1)
     evaluation_batch: int = Field(250, ge=1)
     main: str
     columns: tuple[str, ...] = ()
@@ -222,6 +223,7 @@ def resolve_track(tree: Tree, catalogue: Catalogue, *, official: bool) -> Track:
         budget=fields.tokenizer,
         probe=found["probe"],
         metrics=found["metrics"],
+        samples=fields.samples,
         evaluation_batch=fields.evaluation_batch,
         main=fields.main,
         columns=fields.columns,
@@ -270,7 +272,7 @@ def probe_of(recipe: Recipe, track: Track) -> Probe | None:
 
 def track_identity(track: Track) -> dict[str, Any]:
     """What numbers on a track depend on; its summary and how its tables are shown do not count."""
-    dump = track.dump()
+    dump = track.dump(places=False)
     for name in ("summary", "columns", "seeds", "main"):
         del dump[name]
     return dump

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from tokzoo.contracts.configs import EncoderConfig, QuantizerConfig, RegularizerConfig
 from tokzoo.contracts.errors import Refusal
-from tokzoo.contracts.specs import Chain, CodeSpec, HiddenSpec, ImageSpec, LatentSpec, Tap
+from tokzoo.contracts.specs import FEATURE_MAP_DECODING, Chain, CodeSpec, HiddenSpec, ImageSpec, LatentSpec, Tap
 from tokzoo.recipes.models import Probe, Recipe, Slot
 from tokzoo.recipes.resolve import PARTS, Resolver
 from tokzoo.recipes.tree import Tree
@@ -41,9 +41,23 @@ class _Solver:
         self._ask("quantizer → decoder", recipe.decoder, lambda c: c.accepts(quantized, image))
         chain = Chain(image, self.classes, latent, quantized, codes, feature_map, self._taps(quantized))
         self._check_capabilities()
+        self._check_feature_map(chain)
         for role, slot in recipe.regularizers.items():
             self._ask(f"tokenizer → regularizers.{role}", slot, lambda c: c.accepts(chain))
         return chain
+
+    def _check_feature_map(self, chain: Chain) -> None:
+        """Where a regularizer decodes the feature map directly, the decoder must take it."""
+        feature_map = chain.feature_map
+        asked = any(FEATURE_MAP_DECODING in slot.config.requires for slot in self.recipe.regularizers.values())
+        if not asked or feature_map is None:
+            return
+
+        def decodes(decoder: Any) -> None:
+            decoder.accepts(chain.quantized, chain.image)
+            decoder.accepts_feature_map(feature_map, chain.image)
+
+        self._ask("encoder → decoder", self.recipe.decoder, decodes)
 
     def _taps(self, latent: LatentSpec) -> dict[Tap, HiddenSpec]:
         hidden: dict[Tap, HiddenSpec] = {}

@@ -11,7 +11,9 @@ def test_a_run_goes_through_every_stage_and_leaves_a_valid_record(finished):
     (data,) = finished.records()
     record = check_record(data, "test")
     assert record.status == "ok"
-    assert set(record.stages) == {"tokenizer", "reconstruction", "codes", "ar", "likelihood", "efficiency"}
+    judged = {"reconstruction", "likelihood", "representation", "generation", "efficiency"}
+    assert set(record.stages) == {"tokenizer", "codes", "ar", "samples"} | judged
+    assert {"reconstruction.fd_fashion", "probe.ar_linear", "generation.class_accuracy"} <= set(record.metrics)
     assert {"reconstruction.psnr", "ar.bits_per_image", "codes.usage", "cost.params"} <= set(record.metrics)
     assert "cost.encode_images_per_s" in record.observed["metrics"]
     assert record.metrics["ar.bits_per_image"].value == pytest.approx(
@@ -33,6 +35,32 @@ def test_a_second_run_trains_nothing_and_imports_no_torch(finished):
     )
     assert done.returncode == 0, done.stderr
     assert "0 cells run, 1 found done" in done.stdout
+
+
+def test_a_run_leaves_pictures_and_shows_where(finished):
+    from PIL import Image
+
+    shown = finished("runs", "show", "tiny").stdout
+    for name in ("reconstructions", "samples", "tokenizer", "ar"):
+        (path,) = finished.folder.glob(f"runs/cells/*/{name}.png")
+        assert str(path.relative_to(finished.folder)) in shown
+        with Image.open(path) as picture:
+            assert min(picture.size) > 100
+
+
+def test_no_record_shows_where_the_data_lies(finished):
+    (record,) = finished.records()
+    assert "root" not in record["track"]["content"]["dataset"]
+    assert str(finished.folder) not in json.dumps(record)
+
+
+def test_the_same_data_elsewhere_is_the_same_experiment(finished):
+    (finished.folder / "fashion").rename(finished.folder / "moved")
+    try:
+        arguments = [text.replace("root=fashion", "root=moved") for text in finished.tiny]
+        assert "0 cells run, 1 found done" in finished(*arguments).stdout
+    finally:
+        (finished.folder / "moved").rename(finished.folder / "fashion")
 
 
 def test_cells_that_differ_only_in_the_ar_model_share_the_tokenizer(finished):
@@ -95,7 +123,7 @@ def test_a_continuous_recipe_skips_what_needs_codes(tokzoo):
     tokzoo(*tokzoo.tiny, *change, "--plugin", str(plugin))
     (record,) = tokzoo.records()
     assert record["status"] == "ok"
-    assert record["not_applicable"] == ["codes", "ar", "likelihood"]
+    assert record["not_applicable"] == ["codes", "ar", "likelihood", "representation", "samples", "generation"]
     assert "ar" not in record["stages"]
     assert "reconstruction.psnr" in record["metrics"]
 

@@ -102,6 +102,8 @@ def test_what_is_missing_is_told_with_the_file_it_is_missing_in(zoo):
     assert mistakes(zoo.recipe, of=name) == [
         "quantizer: missing; give the name of one: fsq, none, scales, vq (mine.yaml)"
     ]
+    above = zoo.file("above.yaml", f"extends: {name}\n")
+    assert mistakes(zoo.recipe, of=above)[0].endswith("(above.yaml)")
 
 
 def test_all_mistakes_are_told_at_once_a_line_each(zoo):

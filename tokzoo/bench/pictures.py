@@ -1,0 +1,49 @@
+"""What a finished cell looks like: reconstructions, samples and training curves, as PNG in the cell's folder."""
+
+from pathlib import Path
+
+import torch
+
+from tokzoo.bench.work import SAMPLES, Workbench
+from tokzoo.contracts.configs import DatasetConfig
+from tokzoo.data.codes import CodeSet
+from tokzoo.data.feed import DeviceFeed
+from tokzoo.evaluation.pictures import curves, reconstruction_grid, sample_grid, save_png
+from tokzoo.training.events import read_lines
+
+RECONSTRUCTED = 30
+SAMPLES_PER_CLASS = 10
+SAMPLES_SHOWN = 100
+
+
+@torch.no_grad()
+def draw_pictures(bench: Workbench, folder: Path) -> None:
+    """Write the pictures that are not there yet; all of them follow from the cached stages."""
+    makers = {"reconstructions": _reconstructions, "tokenizer": _curves, "ar": _curves, "samples": _samples}
+    needs = {"reconstructions": "tokenizer"}
+    for name, make in makers.items():
+        path = folder / f"{name}.png"
+        if needs.get(name, name) in bench.stages and not path.exists():
+            make(bench, name, path)
+
+
+def _reconstructions(bench: Workbench, name: str, path: Path) -> None:
+    split = bench.dataset.val
+    images, _ = DeviceFeed(split, bench.device).batch(torch.arange(min(RECONSTRUCTED, len(split))))
+    reconstructions, _ = bench.tokenizer.reconstruct(images)
+    save_png(reconstruction_grid(images, reconstructions), path)
+
+
+def _curves(bench: Workbench, name: str, path: Path) -> None:
+    events = read_lines(bench.folder(name) / "events.jsonl")
+    save_png(curves(events, f"{bench.cell.recipe.name}, {name}"), path)
+
+
+def _samples(bench: Workbench, name: str, path: Path) -> None:
+    codes = CodeSet.load(bench.folder(name) / SAMPLES)
+    names = bench.cell.track.dataset.config
+    assert isinstance(names, DatasetConfig)
+    shown = slice(0, len(names.class_names() or ()) * SAMPLES_PER_CLASS or SAMPLES_SHOWN)
+    labels = None if codes.labels is None else codes.labels[shown]
+    images = bench.tokenizer.decode(codes.codes[0, shown].long().to(bench.device))
+    save_png(sample_grid(images, labels, names.class_names()), path)
