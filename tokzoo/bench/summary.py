@@ -98,16 +98,20 @@ def _common(cell: Cell) -> dict[str, Any]:
         "versions": {
             "tokzoo": __version__,
             "engine": ENGINE,
-            "components": {
-                place: {
-                    "use": slot.use,
-                    "version": slot.entry.spec.version,
-                    "plugin": slot.entry.plugin,
-                    "source": slot.entry.source_hash,
-                }
-                for place, slot in slots.items()
-            },
+            "components": {place: _provenance(slot) for place, slot in slots.items()},
         },
         "stages": {stage.name: stage.key for stage in stages_of(cell)},
         "not_applicable": not_applicable(cell),
     }
+
+
+def _provenance(slot: Slot) -> dict[str, Any]:
+    """Which component of which plugin this was, and the components it refers to."""
+    about = {
+        "use": slot.use,
+        "version": slot.entry.spec.version,
+        "plugin": slot.entry.plugin,
+        "source": slot.entry.source_hash,
+    }
+    parts = [_provenance(part) for part in slot.parts()]
+    return {**about, "parts": parts} if parts else about

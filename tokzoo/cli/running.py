@@ -157,12 +157,12 @@ def _plan(found: Registry, what: list[str], track: str | None, seeds: str | None
     """What a command line asks for."""
     from dataclasses import replace
 
-    from tokzoo.recipes.load import Axis, Plan, load_suite
+    from tokzoo.recipes.load import Axis, Plan, is_suite, load_suite
 
     names, changes = _split(what)
     if not names:
         raise TokzooError(f"name a recipe or a suite; recipes: {', '.join(found.recipes) or 'none'}")
-    if len(names) == 1 and names[0] in found.suites:
+    if len(names) == 1 and is_suite(names[0], found):
         plan = load_suite(names[0], found)
     else:
         plan = Plan(tuple(names), track or "")

@@ -8,7 +8,7 @@ work with what it is offered.
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from tokzoo.contracts.errors import Refusal
@@ -208,6 +208,10 @@ class ComponentRef:
         if kind not in KINDS:
             raise TypeError(f"ComponentRef[{kind!r}]: kinds are {', '.join(KINDS)}")
         return type(f"ComponentRef_{kind}", (cls,), {"kind": kind})
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "object", "properties": {"use": {"type": "string"}}, "required": ["use"]}
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

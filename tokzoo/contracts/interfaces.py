@@ -137,6 +137,11 @@ class ARModel(nn.Module, ABC):
         super().__init__()
         self.config = config
 
+    @property
+    @abstractmethod
+    def depth(self) -> int:
+        """How many layers :meth:`features` can read."""
+
     @abstractmethod
     def forward(self, codes: Tensor, labels: Tensor | None, progress: Progress | None = None) -> ARLoss:
         """The loss of codes ``[B, M]`` or ``[B, M, L]`` given labels int64 ``[B]``.

@@ -193,6 +193,13 @@ class Plan:
     changes: Changes = field(default_factory=Changes)
 
 
+def is_suite(name: str, registry: Registry) -> bool:
+    """Whether a name or a file is a suite and not a recipe: a suite lists recipes."""
+    if not _is_file(name):
+        return name in registry.suites
+    return "recipes" in Tree.from_file(Path(name)).data
+
+
 def load_suite(name: str, registry: Registry) -> Plan:
     """A suite by name or file.
 

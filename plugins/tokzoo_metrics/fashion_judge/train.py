@@ -122,9 +122,12 @@ def write(judge: Judge, train_split: Split, val_split: Split, folder: Path) -> N
 
 
 def made_with() -> dict[str, str]:
-    """What the bits of the weights depend on beside this script: of one such pair, they are always the same."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    return {"torch": torch.__version__, "cpu": f"{platform.machine()} {capability}"}
+    """What the bits of the weights depend on beside this script: where these are the same, so are they."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    model = models[0] if models else platform.processor() or platform.machine()
+    return {"torch": torch.__version__, "cpu": f"{model}, {torch.backends.cpu.get_cpu_capability()}"}
 
 
 def main() -> None:

@@ -108,6 +108,6 @@ def test_refusals(make_chain):
     for hidden in (HiddenSpec((2, 8), 12), HiddenSpec((4, 4), 6)):
         with pytest.raises(Refusal, match="give both sides the same map"):
             config.accepts(replace(chain, hidden={"map": hidden}))
-    with pytest.raises(Refusal, match=r"regularizers.shortcut: .* 12×4×4 feature map .* 8 channels in 4×4"):
+    with pytest.raises(Refusal, match=r"encoder → decoder: .* 8×4×4 feature map directly, not a 12×4×4"):
         make_chain(shortcut="shortcut", decoder={"map_channels": 8})
     assert ShortcutConfig.requires == {"feature_map_decoding"}

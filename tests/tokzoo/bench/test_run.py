@@ -136,3 +136,12 @@ def test_two_runs_at_once_do_every_stage_once(tokzoo):
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert steps == [10, 20, 30, 40]
     assert record["status"] == "ok"
+
+
+def test_a_suite_in_a_file_names_recipes_track_seeds_and_grid(tokzoo):
+    recipe, track = tokzoo.tiny[1], tokzoo.tiny[3]
+    suite = tokzoo.folder / "mine.yaml"
+    suite.write_text(f"recipes: ['{recipe}']\ntrack: '{track}'\nseeds: [0, 1]\ngrid: {{quantizer: [vq, fsq]}}\n")
+    text = tokzoo("run", "mine.yaml", "track.dataset.root=fashion", "--dry-run").stdout
+    assert "4 cells" in text
+    assert "quantizer=fsq" in text
