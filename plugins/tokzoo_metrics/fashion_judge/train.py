@@ -8,7 +8,6 @@ Writes ``judge.safetensors`` (float16), ``reference.safetensors`` (float64: mean
 
 import argparse
 import hashlib
-import platform
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from tokzoo.data.augment import flip
 from tokzoo.data.batches import Batches, in_order
 from tokzoo.data.files import write_atomic, write_json
 from tokzoo.data.pixels import to_unit
+from tokzoo.data.provenance import made_with
 from tokzoo.registry.component import load_target
 from tokzoo.registry.plugins import load_registry
 from tokzoo_metrics.fashion_judge.facts import FACTS, HERE, REFERENCE, WEIGHTS
@@ -119,15 +119,6 @@ def write(judge: Judge, train_split: Split, val_split: Split, folder: Path) -> N
             "made_with": made_with(),
         },
     )
-
-
-def made_with() -> dict[str, str]:
-    """What the bits of the weights depend on beside this script: where these are the same, so are they."""
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text().splitlines() if listing.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    model = models[0] if models else platform.processor() or platform.machine()
-    return {"torch": torch.__version__, "cpu": f"{model}, {torch.backends.cpu.get_cpu_capability()}"}
 
 
 def main() -> None:

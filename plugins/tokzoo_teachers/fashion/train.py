@@ -12,7 +12,6 @@ same bytes each time.
 
 import argparse
 import hashlib
-import platform
 from pathlib import Path
 
 import torch
@@ -24,6 +23,7 @@ from tokzoo.contracts.interfaces import Dataset
 from tokzoo.data.batches import Batches
 from tokzoo.data.files import write_atomic, write_json
 from tokzoo.data.pixels import to_unit
+from tokzoo.data.provenance import made_with
 from tokzoo.registry.component import load_target
 from tokzoo.registry.plugins import load_registry
 from tokzoo_teachers.configs import FASHION_DIM
@@ -108,15 +108,6 @@ def write(network: Network, folder: Path) -> None:
     content = save({name: value.half() for name, value in network.state_dict().items() if value.is_floating_point()})
     write_atomic(folder / WEIGHTS.name, lambda path: path.write_bytes(content))
     write_json(folder / FACTS.name, {"sha256": hashlib.sha256(content).hexdigest(), "made_with": made_with()})
-
-
-def made_with() -> dict[str, str]:
-    """What the bits of the weights depend on beside this script: where these are the same, so are they."""
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text().splitlines() if listing.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    model = models[0] if models else platform.processor() or platform.machine()
-    return {"torch": torch.__version__, "cpu": f"{model}, {torch.backends.cpu.get_cpu_capability()}"}
 
 
 def main() -> None:
