@@ -35,14 +35,14 @@ def run(
     plugin: PluginFiles = None,
     strict_plugins: Strict = False,
 ) -> None:
-    """Train, judge and rank tokenizers.
+    r"""Train, judge and rank tokenizers.
 
     Names recipes (or a suite) and what to change in them:
 
       tokzoo run gigatok-2d-nano --track fashion-quick
       tokzoo run gigatok-2d-nano --track fashion-quick --data photos/
-      tokzoo run gigatok-2d-nano quantizer.use=fsq --track fashion-quick --seeds 0-2
-      tokzoo run gigatok-2d-nano --track fashion-quick --grid 'regularizers.entropy=[null, {use: entropy}]'
+      tokzoo run gigatok-2d-nano quantizer.use=fsq --track fashion-nano
+      tokzoo run quickstart --seeds 0-2 --grid 'quantizer=\[vq, fsq]'
 
     Everything is checked before anything is trained, nothing is done twice, and a run that was stopped goes on where it
     was. Exit code: 0 all cells ok, 1 some cell failed, 2 wrong usage, 130 stopped.

@@ -4,7 +4,7 @@ Encoder → quantizer → decoder → regularizers → AR model. Where a compone
 the reason, and the registered components that would fit. Nothing is inserted silently.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from tokzoo.contracts.configs import EncoderConfig, QuantizerConfig, RegularizerConfig
@@ -90,26 +90,37 @@ class _Solver:
                 )
 
     def _ask(self, edge: str, slot: Slot, question: Question) -> Any:
-        return _ask(edge, slot, question, self.catalogue)
+        parts = {name: cast(Slot, getattr(self.recipe, name)) for name in PARTS}
+        return _ask(edge, slot, question, self.catalogue, parts)
 
 
-def _ask(edge: str, slot: Slot, question: Question, catalogue: Catalogue) -> Any:
-    """The component's answer; its refusal with the edge, and with those of its kind that would not refuse."""
+def _ask(
+    edge: str, slot: Slot, question: Question, catalogue: Catalogue, parts: Mapping[str, Slot] | None = None
+) -> Any:
+    """The component's answer; its refusal with the edge, and with those of its kind that would not refuse.
+
+    Others are asked with their defaults, and where none of them fits, with the sizes of another of ``parts``.
+    """
     try:
         return question(slot.config)
     except Refusal as refusal:
         others = [entry.spec.name for entry in catalogue.of_kind(slot.kind) if entry.spec.name != slot.use]
-        fits = [name for name in others if _fits(slot.kind, name, question, catalogue)]
         hint = f"with its defaults, no other {slot.kind} fits (there is {', '.join(others) or 'none'})"
-        if fits:
-            hint = f"would fit instead: {', '.join(fits)}"
+        for place, like in {"": None, slot.kind: slot, **(parts or {})}.items():
+            fits = [name for name in others if _fits(slot.kind, name, question, catalogue, like)]
+            if fits:
+                sizes = f", with the fields of the {place}" if place else ""
+                hint = f"would fit instead{sizes}: {', '.join(fits)}"
+                break
         raise Refusal(f"{edge}: {slot.kind} '{slot.use}' {refusal}; {hint}") from None
 
 
-def _fits(kind: str, name: str, question: Question, catalogue: Catalogue) -> bool:
-    """Whether a component accepts, asked with its defaults."""
+def _fits(kind: str, name: str, question: Question, catalogue: Catalogue, like: Slot | None) -> bool:
+    """Whether a component accepts, asked with its defaults or with the fields it shares with another one."""
+    known = catalogue.get(kind, name).spec.config.model_fields
+    shared = {field: value for field, value in like.dump().items() if field in known} if like else {}
     try:
-        question(Resolver(Tree({kind: name}), catalogue).slot(kind, (kind,)).config)
+        question(Resolver(Tree({kind: {**shared, "use": name}}), catalogue).slot(kind, (kind,)).config)
     # One that needs more than its defaults, or fails at the question, is no help; the refusal is what matters.
     except Exception:
         return False

@@ -141,3 +141,7 @@ def test_seeds_are_aggregated_in_the_table(tokzoo):
     text = tokzoo(*tokzoo.tiny, "track.tokenizer.steps=10", "track.probe.steps=10", "--seeds", "0-1").stdout
     assert "±" in text
     assert "2 cells run" in text
+
+
+def test_help_of_run_shows_its_examples_whole(tokzoo):
+    assert "'quantizer=[vq, fsq]'" in tokzoo("run", "--help").stdout
