@@ -155,6 +155,8 @@ class LatentARConfig(tokzoo.ARConfig):
 class LatentAR(tokzoo.ARModel):
     """Reads the quantizer's latents, and holds the quantizer."""
 
+    depth = 1
+
     def __init__(self, config, codes, classes, quantizer=None):
         super().__init__(config, codes, classes, quantizer)
         self.quantizer, self.head = quantizer, nn.Linear(4, codes.vocab[0])
