@@ -64,15 +64,22 @@ def env() -> None:
 def main() -> None:
     """Run the command line. Exit codes: 0 ok, 1 some cell failed, 2 usage, 130 stopped."""
     try:
-        _add_plugin_commands()
+        if not _is_ours(sys.argv[1:]):
+            _add_plugin_commands()
         app()
     except TokzooError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
 
 
+def _is_ours(arguments: list[str]) -> bool:
+    """Whether one of our own commands is called: plugins, which it loads with its own options, need no look before."""
+    commands = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
+    return bool(arguments) and arguments[0] in commands
+
+
 def _add_plugin_commands() -> None:
-    """Let installed plugins add commands. They are loaded once more by the command itself, with its options."""
+    """Let installed plugins add commands."""
     from tokzoo.registry.plugins import load_registry
 
     load_registry().notify("tokzoo_commands", app=app)
