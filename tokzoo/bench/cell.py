@@ -4,7 +4,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
-from tokzoo.contracts.configs import DatasetConfig
+from tokzoo.contracts.configs import DatasetConfig, RegularizerConfig
 from tokzoo.contracts.errors import Refusal, TokzooError
 from tokzoo.contracts.specs import Chain
 from tokzoo.recipes.hashing import content_hash
@@ -85,6 +85,21 @@ def make_cell(recipe: Recipe, track: Track, seed: int, catalogue: Catalogue) -> 
         "classes": classes,
     }
     return Cell(recipe, track, seed, chain, probe, data)
+
+
+def closed_gates(cell: Cell) -> list[str]:
+    """A line for each regularizer whose gate can never open within the track's budget."""
+    steps = cell.track.budget.steps
+    lines = []
+    for role, slot in cell.recipe.regularizers.items():
+        config = cast(RegularizerConfig, slot.config)
+        start = config.start if isinstance(config.start, int) else round(config.start * steps)
+        if start >= steps:
+            lines.append(
+                f"{cell.recipe.name}: regularizers.{role} never acts: it starts at step {start}, and {cell.track.id} "
+                f"trains {steps} steps; lower start, or write it as a fraction of the budget"
+            )
+    return lines
 
 
 def load_cell(dump: dict[str, Any], catalogue: Catalogue) -> Cell:

@@ -47,6 +47,7 @@ def run(
     Everything is checked before anything is trained, nothing is done twice, and a run that was stopped goes on where it
     was. Exit code: 0 all cells ok, 1 some cell failed, 2 wrong usage, 130 stopped.
     """
+    from tokzoo.bench.cell import closed_gates
     from tokzoo.bench.run import Bench, Options
     from tokzoo.recipes.load import with_images
 
@@ -57,6 +58,8 @@ def run(
     if data is not None:
         plan = with_images(plan, data, found)
     cells = _cells(found, plan)
+    for line in dict.fromkeys(line for cell in cells for line in closed_gates(cell)):
+        typer.echo(f"warning: {line}", err=True)
     bench = Bench(Options(out, jobs, device, checkpoint_every), found)
     if dry_run:
         from tokzoo.cli.dry_run import print_dry_run

@@ -145,3 +145,9 @@ def test_seeds_are_aggregated_in_the_table(tokzoo):
 
 def test_help_of_run_shows_its_examples_whole(tokzoo):
     assert "'quantizer=[vq, fsq]'" in tokzoo("run", "--help").stdout
+
+
+def test_a_gate_that_never_opens_is_warned_about(tokzoo):
+    told = tokzoo(*tokzoo.tiny, "regularizers.entropy.start=40", "--dry-run").stderr
+    assert "regularizers.entropy never acts: it starts at step 40" in told
+    assert not tokzoo(*tokzoo.tiny, "regularizers.entropy.start=0.9", "--dry-run").stderr
