@@ -6,7 +6,7 @@ nothing else, so cells that differ only in the AR model share the trained tokeni
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from tokzoo.bench.cell import Cell
 from tokzoo.contracts.configs import MetricConfig
@@ -30,14 +30,23 @@ class Stage:
 
 def stage_metrics(cell: Cell, stage: str) -> list[Slot]:
     """The track's metrics measured in a stage, without those that mean nothing on its dataset."""
-    dataset = cell.track.dataset.use
+    slots = [slot for slot in cell.track.metrics if cast(MetricConfig, slot.config).stage == stage]
+    return [slot for slot in slots if _applies(slot, cell)]
+
+
+def left_out_metrics(cell: Cell) -> list[str]:
+    """A line that names the track's metrics which mean nothing on its dataset; none where all are measured."""
+    names = [slot.use for slot in cell.track.metrics if not _applies(slot, cell)]
+    if not names:
+        return []
     return [
-        slot
-        for slot in cell.track.metrics
-        if isinstance(slot.config, MetricConfig)
-        and slot.config.stage == stage
-        and (slot.config.datasets is None or dataset in slot.config.datasets)
+        f"{cell.track.id}: not measured on dataset '{cell.track.dataset.use}', which they do not judge: {', '.join(names)}"
     ]
+
+
+def _applies(slot: Slot, cell: Cell) -> bool:
+    datasets = cast(MetricConfig, slot.config).datasets
+    return datasets is None or cell.track.dataset.use in datasets
 
 
 def stages_of(cell: Cell) -> list[Stage]:

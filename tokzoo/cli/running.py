@@ -49,6 +49,7 @@ def run(
     """
     from tokzoo.bench.cell import closed_gates
     from tokzoo.bench.run import Bench, Options
+    from tokzoo.bench.stages import left_out_metrics
     from tokzoo.recipes.load import with_images
 
     if device not in ("auto", "cpu", "cuda"):
@@ -58,7 +59,7 @@ def run(
     if data is not None:
         plan = with_images(plan, data, found)
     cells = _cells(found, plan)
-    for line in dict.fromkeys(line for cell in cells for line in closed_gates(cell)):
+    for line in dict.fromkeys(line for cell in cells for line in (*closed_gates(cell), *left_out_metrics(cell))):
         typer.echo(f"warning: {line}", err=True)
     bench = Bench(Options(out, jobs, device, checkpoint_every), found)
     if dry_run:

@@ -35,7 +35,9 @@ def run(tokzoo, *more, code=0):
 
 
 def test_a_folder_trains_and_what_means_nothing_there_is_left_out(tokzoo, photos):
-    run(tokzoo, "--data", "photos")
+    told = run(tokzoo, "--data", "photos").stderr
+    assert "not measured on dataset 'images'" in told
+    assert "fd-fashion, sample-fd-fashion, sample-accuracy" in told
     (record,) = tokzoo.records()
     assert record["status"] == "ok"
     assert record["track"]["content"]["dataset"]["use"] == "images"
