@@ -39,9 +39,8 @@ def left_out_metrics(cell: Cell) -> list[str]:
     names = [slot.use for slot in cell.track.metrics if not _applies(slot, cell)]
     if not names:
         return []
-    return [
-        f"{cell.track.id}: not measured on dataset '{cell.track.dataset.use}', which they do not judge: {', '.join(names)}"
-    ]
+    dataset = cell.track.dataset.use
+    return [f"{cell.track.id}: not measured on dataset '{dataset}', where they mean nothing: {', '.join(names)}"]
 
 
 def _applies(slot: Slot, cell: Cell) -> bool:
