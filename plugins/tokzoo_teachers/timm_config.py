@@ -1,7 +1,7 @@
 """Config of the teachers from timm, and the shapes they promise. No torch and no timm here."""
 
 import re
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -24,6 +24,8 @@ WIDTHS = {
 
 class TimmConfig(TeacherConfig):
     """A vision transformer of timm, see ``tokzoo_teachers.timm_teacher``."""
+
+    contents: ClassVar[frozenset[str]] = frozenset({"weights"})
 
     model: str = Field("vit_base_patch14_dinov2.lvd142m", description="timm's name of the model, with its weights' tag")
     weights: str | None = Field(

@@ -86,7 +86,7 @@ def _common(cell: Cell) -> dict[str, Any]:
         slots["ar"] = cell.probe.ar
     return {
         "track": Named(name=cell.track.id, hash=cell.track_hash, content=cell.track.dump(places=False)),
-        "recipe": Named(name=cell.recipe.name, hash=cell.recipe_hash, content=cell.recipe.dump()),
+        "recipe": Named(name=cell.recipe.name, hash=cell.recipe_hash, content=cell.recipe.dump(places=False)),
         "probe": content_hash(cell.probe.identity()) if cell.probe else None,
         "seed": cell.seed,
         "shapes": {

@@ -45,6 +45,9 @@ class ComponentConfig(Config):
     places: ClassVar[frozenset[str]] = frozenset()
     """Fields that only say where something lies on a machine: no result depends on them, and no record shows them."""
 
+    contents: ClassVar[frozenset[str]] = frozenset()
+    """Fields that hold the path of a file (or None) whose content results depend on: keys and records hold its hash."""
+
     def weight_of(self, term: str) -> float:
         """The weight of one of the component's own loss terms, which it returns unweighted."""
         return 1.0
@@ -226,5 +229,7 @@ class ComponentRef:
 
         return core_schema.with_info_plain_validator_function(
             validate,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda slot: slot.dump()),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda slot, info: slot.dump((info.context or {}).get("places", True)), info_arg=True
+            ),
         )

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +37,14 @@ def file_hash(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def known_hash(path: Path) -> str:
+    """:func:`file_hash`, read once a process as long as the file's size and time stay."""
+    found = path.stat()
+    return _known_hash(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _known_hash(path: Path, size: int, changed: int) -> str:
+    return file_hash(path)

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
 from tokzoo.contracts.configs import ComponentConfig, Config
+from tokzoo.contracts.errors import TokzooError
 from tokzoo.data.config import Augmentation
+from tokzoo.data.files import known_hash
 from tokzoo.recipes.tree import Key
 from tokzoo.registry.catalogue import Entry
 
@@ -61,9 +64,14 @@ class Slot:
         return self.entry.spec.name
 
     def dump(self, places: bool = True) -> dict[str, Any]:
-        """As it would be written in a recipe, every field given; without ``places``, fit to be published."""
-        left_out = set() if places else set(self.config.places)
-        return {"use": self.use, **self.config.model_dump(mode="json", exclude=left_out)}
+        """As it would be written in a recipe, every field given; without ``places``, fit to be published.
+
+        Raises:
+            TokzooError: without ``places``: a file whose content counts is missing.
+        """
+        left_out = set() if places else {*self.config.places, *self.config.contents}
+        dump = self.config.model_dump(mode="json", exclude=left_out, context={"places": places})
+        return {"use": self.use, **dump} if places else {"use": self.use, **dump, **self._hashes()}
 
     def identity(self) -> dict[str, Any]:
         """What its results depend on: name, version, text (of a file plugin), fields, and the same of its parts."""
@@ -71,9 +79,21 @@ class Slot:
             "use": self.use,
             "version": self.entry.spec.version,
             "source": self.entry.source_hash,
-            "config": self.config.model_dump(mode="json", exclude=set(self.config.places)),
+            "config": {name: value for name, value in self.dump(places=False).items() if name != "use"},
             "parts": [part.identity() for part in self.parts()],
         }
+
+    def _hashes(self) -> dict[str, str | None]:
+        """Instead of the path of a file whose content counts, what it contains."""
+        hashes: dict[str, str | None] = {}
+        for name in sorted(self.config.contents):
+            path = getattr(self.config, name)
+            try:
+                hashes[name] = None if path is None else f"sha256:{known_hash(Path(path).expanduser())}"
+            except OSError as error:
+                problem = f"{path} cannot be read ({error.strerror or error})"
+                raise TokzooError(f"{self.kind} '{self.use}': {name}: {problem}; give the path of the file") from error
+        return hashes
 
     def parts(self) -> list["Slot"]:
         """The components its config refers to, in the order of the fields."""
@@ -113,16 +133,16 @@ class Recipe:
     train_ar: Optimization | None = None
     origins: Mapping[Key, str] = field(default_factory=dict, compare=False)
 
-    def dump(self) -> dict[str, Any]:
-        """As a recipe file that needs no defaults."""
+    def dump(self, places: bool = True) -> dict[str, Any]:
+        """As a recipe file that needs no defaults; without ``places``, fit to be published."""
         data: dict[str, Any] = {"name": self.name, "summary": self.summary}
-        data |= {slot: getattr(self, slot).dump() for slot in ("encoder", "quantizer", "decoder")}
-        data["regularizers"] = {role: slot.dump() for role, slot in self.regularizers.items()}
+        data |= {slot: getattr(self, slot).dump(places) for slot in ("encoder", "quantizer", "decoder")}
+        data["regularizers"] = {role: slot.dump(places) for role, slot in self.regularizers.items()}
         data["train"] = {"tokenizer": self.train.model_dump(mode="json")}
         if not self.judged:
             data["ar"] = None
         if self.ar:
-            data["ar"] = self.ar.dump()
+            data["ar"] = self.ar.dump(places)
         if self.train_ar:
             data["train"]["ar"] = self.train_ar.model_dump(mode="json")
         return data
