@@ -23,8 +23,8 @@ class AssignmentEntropy(Regularizer):
     """The two entropies as separately logged terms of the same weight; their sum is the loss.
 
     ``sample`` is the mean entropy of a latent's assignment, in ``[0, log K]``; ``codebook`` the negated entropy of the
-    mean assignment, about ``-log K`` at best. Both means go over all latents of this rank; nothing is gathered from
-    other ranks. While the quantizer does not quantize (warm-up), there are no terms.
+    mean assignment, about ``-log K`` at best. Both means go over all latents of this rank; as in GigaTok's code,
+    nothing is gathered from other ranks. While the quantizer does not quantize (warm-up), there are no terms.
     """
 
     def terms(self, state: Pass) -> dict[str, Tensor]:

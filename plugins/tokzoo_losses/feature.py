@@ -4,7 +4,6 @@ Perceptual losses compare images by a network's activations (arXiv 1603.08155); 
 by their norm over the channels, as LPIPS does (arXiv 1801.03924, equation 1).
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -22,9 +21,9 @@ class FeatureDistance(WithTeacher, ImageTerm):
 
     def distance(self, images: Tensor, target: Tensor) -> Tensor:
         """A scalar for reconstructions and targets ``[B, C, H, W]``."""
-        with torch.no_grad():
-            wanted = self._directions(target)
-        return F.mse_loss(self._directions(images), wanted)
+        wanted = _directions(self.features(target))
+        return F.mse_loss(_directions(self.teacher(images)), wanted)
 
-    def _directions(self, images: Tensor) -> Tensor:
-        return F.normalize(at_least_float32(self.teacher(images)), dim=-1)
+
+def _directions(features: Tensor) -> Tensor:
+    return F.normalize(at_least_float32(features), dim=-1)

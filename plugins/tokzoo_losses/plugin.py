@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import tokzoo
+from tokzoo_losses.adversary_configs import DinoDiscConfig, PatchGanConfig
 from tokzoo_losses.configs import (
     EntropyConfig,
     FeatureConfig,
@@ -11,6 +12,7 @@ from tokzoo_losses.configs import (
     SemanticConfig,
     ShortcutConfig,
 )
+from tokzoo_losses.lpips_config import LpipsConfig
 
 GIGATOK = "arXiv 2504.08736"
 EXAMPLE_TEACHER = {"use": "timm", "model": "vit_tiny_patch16_224"}
@@ -36,12 +38,40 @@ def tokzoo_components() -> Sequence[tokzoo.ComponentSpec]:
         ),
         tokzoo.ComponentSpec(
             kind="regularizer",
+            name="lpips",
+            config=LpipsConfig,
+            target="tokzoo_losses.lpips:Lpips",
+            summary="distance between reconstruction and image in VGG's features, weighted to agree with people",
+            paper="arXiv 1801.03924",
+            weights_license="BSD-2-Clause AND BSD-3-Clause",
+        ),
+        tokzoo.ComponentSpec(
+            kind="regularizer",
             name="feature",
             config=FeatureConfig,
             target="tokzoo_losses.feature:FeatureDistance",
             summary="distance between reconstruction and image in a teacher's features",
             paper="arXiv 1603.08155; 1801.03924 (LPIPS)",
             example={"teacher": EXAMPLE_TEACHER},
+        ),
+        tokzoo.ComponentSpec(
+            kind="regularizer",
+            name="patchgan",
+            config=PatchGanConfig,
+            target="tokzoo_losses.patchgan:PatchGan",
+            summary="a convolutional discriminator that judges patches, in alternation with the tokenizer",
+            paper="arXiv 1611.07004; 2012.09841 (VQGAN)",
+            example={"channels": 8, "start": 0.5},
+        ),
+        tokzoo.ComponentSpec(
+            kind="regularizer",
+            name="dinodisc",
+            config=DinoDiscConfig,
+            target="tokzoo_losses.dinodisc:DinoDiscriminator",
+            summary="a discriminator of trained heads on a frozen DINO transformer",
+            paper=f"arXiv 2301.09515 (StyleGAN-T); {GIGATOK} (GigaTok)",
+            weights_license="Apache-2.0",
+            example={"start": 0.5},
         ),
         tokzoo.ComponentSpec(
             kind="regularizer",

@@ -6,7 +6,6 @@ REPA (arXiv 2410.06940, section 3) introduced representation alignment for diffu
 
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -38,10 +37,9 @@ class SemanticAlignment(WithTeacher):
         cosine = F.cosine_similarity(at_least_float32(projected), self._wanted(state.images), dim=-1)
         return {"": -cosine.mean()}
 
-    @torch.no_grad()
     def _wanted(self, images: Tensor) -> Tensor:
         """The teacher's features ``[B, T, D]`` of images, on the tap's grid."""
-        features = at_least_float32(self.teacher(images))
+        features = at_least_float32(self.features(images))
         if self.grid == self.teacher_grid:
             return features
         return to_tokens(F.interpolate(to_map(features, self.teacher_grid), self.grid, mode="bilinear"))

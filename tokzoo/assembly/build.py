@@ -1,6 +1,12 @@
 """Slots to modules: each class imported on first use and given its config and the shapes it was promised."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
+
+import torch
 
 from tokzoo.contracts.configs import ARConfig
 from tokzoo.contracts.errors import TokzooError
@@ -19,6 +25,9 @@ from tokzoo.recipes.models import Recipe, Slot
 from tokzoo.registry.component import load_target
 
 T = TypeVar("T")
+
+_TEACHERS: ContextVar[dict[tuple[str, ImageSpec], Teacher] | None] = ContextVar("teachers", default=None)
+"""The teachers built so far where they are shared, by what their answers depend on."""
 
 
 def build(slot: Slot, interface: type[T], *promised: Any) -> T:
@@ -48,8 +57,9 @@ def build_parts(recipe: Recipe, chain: Chain) -> tuple[Encoder, Quantizer, Decod
 
 
 def build_regularizers(recipe: Recipe, chain: Chain) -> dict[str, Regularizer]:
-    """The regularizers by role."""
-    return {role: build(slot, Regularizer, chain) for role, slot in recipe.regularizers.items()}
+    """The regularizers by role. Those with equal teachers share one network."""
+    with shared_teachers():
+        return {role: build(slot, Regularizer, chain) for role, slot in recipe.regularizers.items()}
 
 
 def build_ar(slot: Slot, codes: CodeSpec, classes: int | None, quantizer: Quantizer | None = None) -> ARModel:
@@ -58,9 +68,31 @@ def build_ar(slot: Slot, codes: CodeSpec, classes: int | None, quantizer: Quanti
     return build(slot, ARModel, codes, classes, quantizer)  # type: ignore[type-abstract]
 
 
+@contextmanager
+def shared_teachers() -> Iterator[None]:
+    """Within, equal teachers for equal images are one: they are frozen, so nobody can tell."""
+    token = _TEACHERS.set({})
+    try:
+        yield
+    finally:
+        _TEACHERS.reset(token)
+
+
 def build_teacher(slot: Slot, image: ImageSpec) -> Teacher:
-    """A teacher for such images: frozen, in eval mode, and never trained."""
-    return build(slot, Teacher, image).eval().requires_grad_(False)  # type: ignore[type-abstract]
+    """A teacher for such images: frozen, in eval mode, and never trained; an equal one that is there already."""
+    built = _TEACHERS.get()
+    if built is None:
+        return _new_teacher(slot, image)
+    key = json.dumps(slot.identity(), sort_keys=True), image
+    if key not in built:
+        built[key] = _new_teacher(slot, image)
+    return built[key]
+
+
+def _new_teacher(slot: Slot, image: ImageSpec) -> Teacher:
+    # A teacher's start is overwritten by its weights: the draws for it must not change how others start.
+    with torch.random.fork_rng(devices=()):
+        return build(slot, Teacher, image).eval().requires_grad_(False)  # type: ignore[type-abstract]
 
 
 def build_dataset(slot: Slot) -> Dataset:

@@ -43,7 +43,7 @@ class Meter:
 
 def _diverged(step: int, names: list[str]) -> Diverged:
     # Where a term broke, the total and the gradient broke for that reason alone.
-    causes = [name for name in names if name.rpartition(".")[2] not in (LOSS, GRADIENT)] or names
+    causes = [name for name in names if name != LOSS and name.rpartition(".")[2] != GRADIENT] or names
     return Diverged(
         f"{', '.join(causes)} became non-finite at step {step} (counted from 0); "
         "try a lower learning rate, a longer warm-up, or gradient clipping"

@@ -45,7 +45,8 @@ def test_mean_over_all_elements_in_float32(make, config, power):
 
 def test_components_are_well_formed_and_loadable():
     components = {spec.name: spec for spec in tokzoo_components()}
-    assert set(components) == {"l1", "l2", "feature", "semantic", "shortcut", "entropy"}
+    names = {"l1", "l2", "lpips", "feature", "patchgan", "dinodisc", "semantic", "shortcut", "entropy"}
+    assert set(components) == names
     for spec in components.values():
         spec.check()
         assert issubclass(load_target(spec), Regularizer)

@@ -1,0 +1,40 @@
+"""What regularizers that hold a pretrained network of their own share."""
+
+from collections.abc import Callable
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from tokzoo import Regularizer
+
+
+def shapes_only() -> bool:
+    """Whether modules are now built for their shapes alone (to count parameters), so that no weights are needed."""
+    return torch.get_default_device().type == "meta"
+
+
+class WithFrozenNetwork(Regularizer):
+    """A regularizer that holds a frozen network, given to :meth:`hold` once.
+
+    The network follows every move (``to``, ``cuda``, ``double``), and yet is no submodule: it is in neither
+    ``parameters`` nor ``state_dict``, ``train()`` leaves it in eval mode, and wrappers for distributed training neither
+    shard nor broadcast it.
+    """
+
+    _held: tuple[nn.Module, ...] = ()
+
+    def hold(self, network: nn.Module) -> None:
+        """Freeze the network and keep it."""
+        self._held = (network.eval().requires_grad_(False),)  # in a tuple, where torch does not register it
+
+    @property
+    def network(self) -> nn.Module:
+        """The frozen network."""
+        return self._held[0]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        if recurse:
+            self.network._apply(fn)
+        return self

@@ -1,0 +1,172 @@
+"""Equal teachers are one network, and it is asked about the images of a pass once."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+
+from tokzoo import Progress, Regularizer
+from tokzoo.assembly.build import build, build_teacher, shared_teachers
+from tokzoo.assembly.objective import Objective
+from tokzoo.assembly.tokenizer import Tokenizer
+
+TEACHER = {"use": "test/patches"}
+SEMANTIC = {"use": "semantic", "teacher": TEACHER}
+FEATURE = {"use": "feature", "teacher": TEACHER}
+
+
+@pytest.fixture
+def objective(make_objective):
+    return make_objective(semantic=SEMANTIC, feature=FEATURE)
+
+
+@pytest.fixture
+def term(make_objective):
+    return make_objective(feature=FEATURE).players["feature"]
+
+
+def asked(teacher):
+    """A list that grows with each batch the teacher sees: does a gradient pass to it?"""
+    calls = []
+    teacher.register_forward_hook(lambda module, args, output: calls.append(output.requires_grad))
+    return calls
+
+
+def step(objective, images):
+    losses = objective(images, None, Progress(0, 1))
+    losses.total.backward()
+    return losses
+
+
+def test_equal_teachers_are_one_network(objective, make_objective):
+    players = objective.players
+    assert players["semantic"].teacher is players["feature"].teacher
+    other = make_objective(semantic=SEMANTIC, feature=FEATURE)
+    assert other.players["feature"].teacher is not players["feature"].teacher
+
+
+def test_other_teachers_are_others(make_objective):
+    players = make_objective(semantic=SEMANTIC, feature={**FEATURE, "teacher": {**TEACHER, "dim": 5}}).players
+    assert players["semantic"].teacher is not players["feature"].teacher
+    assert players["feature"].teacher.config.dim == 5
+
+
+def test_two_forwards_a_pass_instead_of_three(objective, images):
+    calls = asked(objective.players["feature"].teacher)
+    for _ in range(2):
+        step(objective, images.clone())
+    assert sorted(calls) == [False, False, True, True]
+
+
+def test_nothing_changes_by_sharing(objective, make_chain, images):
+    recipe, chain = make_chain(semantic=SEMANTIC, feature=FEATURE)
+    torch.manual_seed(0)
+    apart = Objective(
+        Tokenizer(recipe, chain), {role: build(slot, Regularizer, chain) for role, slot in recipe.regularizers.items()}
+    ).train()
+    teachers = [
+        objective.players["feature"].teacher,
+        *(apart.players[role].teacher for role in ("semantic", "feature")),
+    ]
+    assert len({id(teacher) for teacher in teachers}) == 3
+    for teacher in teachers[1:]:  # the tests' own, without weights of its own, starts anew each time
+        teacher.load_state_dict(teachers[0].state_dict())
+    calls = [asked(teacher) for teacher in teachers]
+    for _ in range(2):
+        ours, theirs = step(objective, images), step(apart, images.clone())
+        assert torch.equal(ours.total, theirs.total)
+        assert all(torch.equal(ours.terms[name], theirs.terms[name]) for name in theirs.terms)
+    gradients = dict(apart.named_parameters())
+    for name, parameter in objective.named_parameters():
+        assert torch.equal(parameter.grad, gradients[name].grad), name
+    assert [len(made) for made in calls] == [3, 2, 4]
+
+
+def test_a_teacher_draws_nothing_from_the_generator(make_chain):
+    recipe, chain = make_chain(feature=FEATURE)
+    slot = recipe.regularizers["feature"].config.teacher
+    before = torch.get_rng_state()
+    with shared_teachers():
+        first = build_teacher(slot, chain.image)
+        assert build_teacher(slot, chain.image) is first
+    assert build_teacher(slot, chain.image) is not first
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not first.training
+    assert not any(parameter.requires_grad for parameter in first.parameters())
+
+
+def test_images_changed_in_place_are_asked_about_again(term, images):
+    images = images.clone()
+    before = term.features(images)
+    assert term.features(images) is before
+    images[0, :, :8].neg_()  # through a view
+    after = term.features(images)
+    assert not torch.equal(after, before)
+    with torch.no_grad():
+        assert torch.equal(after, term.teacher(images))
+
+
+def test_equal_images_of_another_tensor_are_asked_about(term, images):
+    calls = asked(term.teacher)
+    first, second = images.clone(), images.clone()
+    for each in (first, second, second, first):
+        term.features(each)
+    assert len(calls) == 3
+
+
+def test_neither_images_nor_features_outlive_the_pass(term, images):
+    gc.disable()
+    try:
+        batch = images.clone()
+        gone = weakref.ref(batch), weakref.ref(term.features(batch))
+        assert gone[1]() is not None
+        del batch
+        assert [each() for each in gone] == [None, None]
+        batch, first = images.clone(), weakref.ref(term.features(images))
+        term.features(batch)
+        assert first() is None
+    finally:
+        gc.enable()
+
+
+def test_no_gradient_and_yet_the_teacher_itself_passes_it(term, images):
+    images = images.clone().requires_grad_()
+    assert not term.features(images).requires_grad
+    term.teacher(images).sum().backward()
+    assert images.grad.abs().sum() > 0
+
+
+def test_autocast_is_told_apart(term, images):
+    exact = term.features(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = term.features(images)
+        assert term.features(images) is rough
+    assert (exact.dtype, rough.dtype) == (torch.float32, torch.bfloat16)
+    assert torch.equal(term.features(images), exact)
+
+
+def test_a_moved_teacher_is_asked_again(objective, images):
+    images = images.double()
+    objective.double()
+    teacher, before = objective.players["feature"].teacher, objective.players["semantic"].features(images)
+    assert {tensor.dtype for tensor in teacher.parameters()} == {torch.float64}
+    with torch.no_grad():
+        teacher.patches.weight.neg_()
+    objective.to(torch.float64)
+    assert not torch.equal(objective.players["feature"].features(images), before)
+
+
+def test_inference_tensors_tell_no_version(term, images):
+    with torch.inference_mode():
+        batch = images.clone()
+        assert torch.equal(term.features(batch), term.features(batch))
+
+
+def test_views_of_one_target_ask_about_it_once(make_objective, images):
+    feature = {**FEATURE, "views": None}
+    objective = make_objective(feature=feature, shortcut={"use": "shortcut", "stop": 1})
+    calls = asked(objective.players["feature"].teacher)
+    losses = objective(images.clone(), None, Progress(0, 1))
+    assert {"feature", "feature.shortcut"} <= set(losses.terms)
+    assert sorted(calls) == [False, True, True]
