@@ -84,6 +84,33 @@ def test_images_are_normalised_as_dinov2_was_trained_and_its_prefix_dropped(imag
     torch.testing.assert_close(seen[0], wanted)
 
 
+@pytest.mark.parametrize(
+    ("model", "first"),
+    [
+        ("vit_small_patch14_dinov2.lvd142m", "normalise"),
+        ("vit_small_patch14_reg4_dinov2.lvd142m", "normalise"),
+        ("vit_small_patch16_dinov3.lvd1689m", "resize"),
+        ("vit_base_patch16_siglip_224.webli", "resize"),
+        ("vit_base_patch16_clip_224.openai", "resize"),
+        ("vit_base_patch16_224.mae", "resize"),
+    ],
+)
+def test_what_is_done_first_to_an_image_follows_the_family(model, first):
+    assert TimmConfig(model=model).normalises_first == (first == "normalise")
+    for order in ("normalise", "resize"):
+        assert TimmConfig(model=model, order=order).normalises_first == (order == "normalise")
+
+
+def test_the_order_is_that_of_the_config(weights):
+    done = []
+    for order in ("normalise", "resize"):
+        teacher = make(weights=weights, order=order)
+        teacher._normalise = lambda pixels: done.append("normalise") or pixels
+        teacher._resize = lambda pixels: done.append("resize") or F.interpolate(pixels, (64, 64))
+        teacher(torch.zeros(1, 3, 32, 32))
+    assert done == ["normalise", "resize", "resize", "normalise"]
+
+
 def test_positions_are_resampled_to_the_image_size(teacher, images):
     with torch.no_grad():
         assert teacher(images).shape == (2, 16, 192)
@@ -204,20 +231,31 @@ def test_models_that_are_not_what_the_config_says(fields, message):
     ("model", "image_size", "side", "dim"),
     [
         ("vit_small_patch14_dinov2.lvd142m", 224, 16, 384),
+        ("vit_small_patch14_reg4_dinov2.lvd142m", 224, 16, 384),
         ("vit_base_patch14_reg4_dinov2.lvd142m", 518, 37, 768),
         ("vit_giant_patch14_dinov2.lvd142m", 224, 16, 1536),
         ("vit_large_patch14_clip_224.dfn2b", 224, 16, 1024),
         ("vit_so400m_patch14_siglip_224", 224, 16, 1152),
         ("deit_base_distilled_patch16_224", 224, 14, 768),
+        ("vit_giant_patch14_reg4_dinov2.lvd142m", 224, 16, 1536),
+        ("vit_giant_patch14_clip_224.laion2b", 224, 16, 1408),
+        ("vit_base_patch16_plus_clip_240.laion400m_e32", 240, 15, 896),
+        ("vit_base_patch16_siglip_512.v2_webli", 512, 32, 768),
+        ("vit_giantopt_patch16_siglip_256.v2_webli", 256, 16, 1536),
+        ("vit_base_patch16_224.mae", 224, 14, 768),
+        ("vit_huge_patch14_224.mae", 224, 16, 1280),
         ("vit_base_patch16_dinov3", 256, 16, 768),
+        ("vit_small_plus_patch16_dinov3.lvd1689m", 256, 16, 384),
+        ("vit_huge_plus_patch16_dinov3.lvd1689m", 256, 16, 1280),
+        ("vit_7b_patch16_dinov3.lvd1689m", 256, 16, 4096),
     ],
 )
 def test_shapes_read_off_the_name_are_those_of_the_model(model, image_size, side, dim):
     config = TimmConfig(model=model, image_size=image_size)
     assert config.hidden_spec(IMAGE) == HiddenSpec((side, side), dim)
-    with torch.device("meta"):
-        network = timm.create_model(model, num_classes=0, img_size=image_size)
-    assert (*network.patch_embed.grid_size, network.num_features) == (side, side, dim)
+    with torch.device("meta"):  # as when parameters are counted: no weights are read
+        teacher = TimmTeacher(config, IMAGE).eval()
+        assert teacher(torch.empty(2, 3, 32, 32)).shape == (2, side * side, dim)
 
 
 def test_the_default_is_gigatoks():
