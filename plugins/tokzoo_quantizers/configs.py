@@ -22,6 +22,15 @@ class RevivalConfig(Config):
     )
 
 
+class EMAConfig(Config):
+    """How a codebook follows its latents, see ``tokzoo_quantizers.ema``."""
+
+    decay: float = Field(0.99, gt=0, lt=1, description="per-step decay of each code's count and sum of latents")
+    epsilon: float = Field(
+        1e-5, gt=0, le=1, description="Laplace smoothing of the counts; as they are, relative to an equal share (1.0)"
+    )
+
+
 class VQConfig(QuantizerConfig):
     """A learned codebook, see ``tokzoo_quantizers.vq``."""
 
@@ -32,12 +41,26 @@ class VQConfig(QuantizerConfig):
     l2_norm: bool = Field(True, description="compare latents and codes on the unit sphere")
     rotation: bool = Field(False, description="gradient by the rotation trick instead of straight-through")
     commitment: float = Field(0.25, ge=0, description="weight of the commitment loss, which pulls latents to codes")
-    codebook_weight: float = Field(1.0, ge=0, description="weight of the codebook loss, which pulls codes to latents")
+    codebook_weight: float = Field(
+        1.0, ge=0, description="weight of the codebook loss, which pulls codes to latents; with ema there is none"
+    )
+    ema: EMAConfig | None = Field(
+        None, description="move codes by moving averages of their latents ({}: with defaults); null: by gradients"
+    )
     warmup: int | float = Field(
         0, ge=0, description="first training steps without quantization: an int, or a fraction of the budget below 1"
     )
     kmeans: bool = Field(False, description="initialise the codebook by k-means on the last latents of the warm-up")
     revive: RevivalConfig | None = Field(None, description="replace dead codes ({}: with defaults); null: never")
+
+    @model_validator(mode="after")
+    def _check_ema(self) -> Self:
+        # The default says nothing: a config that was written out and read back gives every field.
+        if self.ema and self.codebook_weight != type(self).model_fields["codebook_weight"].default:
+            raise ValueError(
+                "codebook_weight weighs the codebook loss, and with ema there is none: leave one of the two out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_warmup(self) -> Self:

@@ -10,7 +10,11 @@ import torch
 from torch import Tensor
 
 from tokzoo import Assignment, LatentSpec, Quantized, Quantizer
+from tokzoo.nn.code_statistics import code_statistics
 from tokzoo_quantizers.configs import FSQConfig
+
+COUNTED = 1 << 18
+"""Of larger codebooks no batch shows how they are used, and there are no statistics."""
 
 MARGIN = 1e-3
 """By what fraction the bounded range is narrower than the levels, so that rounding never leaves them."""
@@ -37,7 +41,11 @@ class FiniteScalarQuantizer(Quantizer):
         codes = ((rounded.long() + self.levels // 2) * self.radix).sum(-1)
         # Exactly the rounded value: a number's distance to its nearest integer has a float of its own.
         values = bounded + (rounded - bounded).detach()
-        return Quantized(values / (self.levels // 2), codes)
+        return Quantized(values / (self.levels // 2), codes, statistics=self._statistics(codes))
+
+    def _statistics(self, codes: Tensor) -> dict[str, Tensor]:
+        count = math.prod(self.config.levels)
+        return code_statistics(codes, count) if self.training and count <= COUNTED else {}
 
     def decode(self, codes: Tensor) -> Tensor:
         """The values ``[B, N, c]`` of codes ``[B, N]`` in ``[0, K)``."""

@@ -4,16 +4,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tokzoo.nn.distributed import of_first_rank
 from tokzoo.nn.nearest import nearest
+from tokzoo_quantizers.means import code_means
 
 ITERATIONS = 10
-# Sums are taken over integers of this size: they do not depend on the order of the additions, so that the same points
-# give the same clusters bit for bit on a GPU too, where threads add as they come.
-FIXED_POINT = 2.0**30
 
 
 def kmeans(points: Tensor, clusters: int, spherical: bool) -> Tensor:
     """Cluster centres, from a start at distinct random points; a cluster left empty is moved to another random point.
+
+    Ranks that pass the same points get the same centres, drawn by the first of them.
 
     Args:
         points: ``[P, d]``, ``P >= clusters``; unit vectors if spherical.
@@ -24,13 +25,8 @@ def kmeans(points: Tensor, clusters: int, spherical: bool) -> Tensor:
         ``[clusters, d]``.
     """
     centres = _random_points(points, clusters)
-    unit = points.abs().amax() / FIXED_POINT
-    integers = (points / unit).round().long()
     for _ in range(ITERATIONS):
-        cluster = nearest(points, centres)
-        sums = integers.new_zeros(clusters, points.shape[1]).index_add_(0, cluster, integers)
-        counts = cluster.new_zeros(clusters).index_add_(0, cluster, torch.ones_like(cluster))
-        means = (sums / counts.clamp(min=1)[:, None]).to(points.dtype) * unit
+        means, counts = code_means(points, nearest(points, centres), clusters)
         if spherical:
             means = F.normalize(means, dim=-1)
         centres = torch.where(counts[:, None] > 0, means, _random_points(points, clusters))
@@ -38,4 +34,4 @@ def kmeans(points: Tensor, clusters: int, spherical: bool) -> Tensor:
 
 
 def _random_points(points: Tensor, count: int) -> Tensor:
-    return points[torch.randperm(len(points), device=points.device)[:count]]
+    return points[of_first_rank(torch.randperm(len(points), device=points.device)[:count])]

@@ -15,7 +15,7 @@ def tokzoo_components() -> Sequence[tokzoo.ComponentSpec]:
             name="vq",
             config=VQConfig,
             target="tokzoo_quantizers.vq:VectorQuantizer",
-            summary="learned codebook; L2 normalisation, rotation trick, k-means initialisation and revival as options",
+            summary="learned codebook (by gradients or EMA); L2 norm, rotation trick, k-means and revival as options",
             paper="arXiv 1711.00937; 2110.04627 (L2 norm), 2410.06424 (rotation), 2504.08736 (GigaTok)",
         ),
         tokzoo.ComponentSpec(

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from tokzoo.nn.distributed import of_first_rank
+
 
 class Reservoir(nn.Module):
     """A ring of ``size`` vectors. Its buffers are training state: checkpoints keep them, the saved tokenizer does not.
@@ -25,9 +27,9 @@ class Reservoir(nn.Module):
         self.seen += len(vectors)
 
     def draw(self, count: int) -> Tensor:
-        """``[count, dim]`` kept vectors at random, with replacement."""
+        """``[count, dim]`` kept vectors at random, with replacement; ranks that kept the same draw the same."""
         kept = self.seen.clamp(max=len(self.ring))
-        places = torch.rand(count, device=self.ring.device) * kept
+        places = of_first_rank(torch.rand(count, device=self.ring.device)) * kept
         return self.ring[places.long()]
 
     def contents(self) -> Tensor:

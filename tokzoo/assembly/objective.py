@@ -27,6 +27,12 @@ class Losses:
     terms: dict[str, Tensor]
     state: Pass
 
+    @property
+    def logged(self) -> dict[str, Tensor]:
+        """The terms, and the quantizer's statistics."""
+        found = {} if self.state.quantized is None else self.state.quantized.statistics
+        return {**self.terms, **{f"quantizer.{name}": value for name, value in found.items()}}
+
 
 class Objective(nn.Module):
     """A tokenizer and the regularizers that shape it. Every path a loss needs goes through ``forward``."""

@@ -42,11 +42,13 @@ class Quantized:
         latent: ``[B, N, c]``, what the decoder reads; gradients pass to the encoder through it.
         codes: int64 ``[B, M]`` or ``[B, M, L]``; None from a continuous quantizer, or while training unquantized.
         losses: unweighted scalars by name; the config's ``weight_of`` weighs them.
+        statistics: detached scalars by name, logged beside the losses and part of none.
     """
 
     latent: Tensor
     codes: Tensor | None
     losses: dict[str, Tensor] = field(default_factory=dict)
+    statistics: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

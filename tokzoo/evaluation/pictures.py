@@ -136,7 +136,8 @@ def _fitting(label: str, length: Callable[[str], float]) -> str:
 ABOUT = frozenset({"step", "total", "lr", "images_per_s"})
 """What a log event says beside its terms."""
 
-USAGE = "codebook usage"
+CODEBOOK = {"usage": "codebook: share of the codes", "dead": "codebook: share of the codes", "perplexity": "codebook"}
+"""Where a quantizer's statistics are drawn, by the end of their names."""
 
 POINTS = 300
 """Longer curves are drawn by the means of equal stretches."""
@@ -149,7 +150,7 @@ Curve = tuple[list[float], list[float]]
 
 
 def curves(events: Iterable[Mapping[str, Any]], title: str) -> "Figure":
-    """Loss terms over training, and codebook usage where it was logged.
+    """Loss terms over training, and how the codebook was used where that was logged.
 
     Terms that are always positive share one axis, logarithmic where they span more than a factor of ten; the others
     have a linear one.
@@ -175,7 +176,7 @@ def curves(events: Iterable[Mapping[str, Any]], title: str) -> "Figure":
         _draw(axes, series)
         axes.set_title(what, fontsize=10, loc="left")
         values = [value for _, column in series.values() for value in column]
-        if what == USAGE:
+        if what == CODEBOOK["usage"]:
             axes.set_ylim(0, 1)
         elif min(values) > 0 and max(values) > 10 * min(values):
             axes.set_yscale("log")
@@ -184,10 +185,11 @@ def curves(events: Iterable[Mapping[str, Any]], title: str) -> "Figure":
 
 
 def _panels(found: Mapping[str, Curve]) -> dict[str, dict[str, Curve]]:
-    panels: dict[str, dict[str, Curve]] = {"loss": {}, "loss, of either sign": {}, USAGE: {}}
+    order = ("loss", "loss, of either sign", *CODEBOOK.values())
+    panels: dict[str, dict[str, Curve]] = {what: {} for what in order}
     for name, curve in found.items():
         loss = "loss" if min(curve[1]) > 0 else "loss, of either sign"
-        panels[USAGE if name.rpartition(".")[2] == "usage" else loss][name] = curve
+        panels[CODEBOOK.get(name.rpartition(".")[2], loss)][name] = curve
     return {what: series for what, series in panels.items() if series}
 
 

@@ -215,13 +215,28 @@ def test_revival_replaces_exactly_the_dead_codes():
 def test_no_upkeep_without_kmeans_or_revival():
     quantizer, latent = build(), torch.randn(2, 8, 4)
     assert quantizer.after_step(at(0, latent, quantizer(latent).codes)) == ()
-    assert dict(quantizer.named_buffers()) == {}
+    assert {name for name, _ in quantizer.named_buffers()} == {"idle"}
+
+
+def test_statistics_tell_of_dead_codes():
+    """In training only; a code is dead once nothing has chosen it for a hundred steps."""
+    quantizer, latent = build(), torch.randn(2, 8, 4)
+    codes = quantizer(latent).codes
+    used = len(codes.unique()) / len(quantizer.codebook)
+    for step in range(99):
+        quantizer.after_step(at(step, latent, codes))
+    assert quantizer(latent).statistics["dead"] == 0
+    quantizer.after_step(at(99, latent, codes))
+    found = quantizer(latent).statistics
+    assert found["dead"].item() == pytest.approx(1 - used)
+    assert found["usage"].item() == pytest.approx(used)
+    assert not quantizer.eval()(latent).statistics
 
 
 def test_training_state_is_not_saved_with_the_tokenizer():
     quantizer = build(warmup=1, kmeans=True, revive={})
     assert set(quantizer.state_dict()) == {"codebook"}
-    assert {name for name, _ in quantizer.named_buffers()} == {"usage", "reservoir.ring", "reservoir.seen"}
+    assert {name for name, _ in quantizer.named_buffers()} == {"idle", "usage", "reservoir.ring", "reservoir.seen"}
 
 
 @pytest.mark.parametrize("cut", [1, 3, 4, 9])

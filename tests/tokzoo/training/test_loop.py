@@ -168,6 +168,7 @@ def test_events(make_recipe, make_task, make_trainer):
     assert heard[0].keys() == {
         *("step", "total", "lr", "images_per_s", "loss", "grad_norm"),
         *("l1", "main", "quantizer.commitment", "quantizer.codebook"),
+        *("quantizer.usage", "quantizer.perplexity", "quantizer.dead"),
     }
 
 
