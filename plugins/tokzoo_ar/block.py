@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tokzoo.nn.rms_norm import RMSNorm
+from tokzoo.nn.rotary import Rotation, rotate
 from tokzoo.nn.tokens import learned_tokens
 from tokzoo_ar.cache import LayerCache
 from tokzoo_ar.configs import GPTConfig
@@ -30,10 +31,15 @@ class CausalAttention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
         self.dropout = nn.Dropout(config.residual_dropout)
 
-    def forward(self, x: Tensor, past: LayerCache | None) -> Tensor:
-        """Attend within ``[B, T, width]``; with a cache, from one position ``[B, 1, width]`` to those decoded."""
+    def forward(self, x: Tensor, past: LayerCache | None, rotation: Rotation | None) -> Tensor:
+        """Attend within ``[B, T, width]``; with a cache, from one position ``[B, 1, width]`` to those decoded.
+
+        ``rotation`` is that of the T positions; keys go into the cache turned.
+        """
         q, k, v = (part.transpose(1, 2) for part in self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(2))
         q, k = self.q_norm(q), self.k_norm(k)
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
         if past is None:
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
@@ -90,19 +96,26 @@ class Block(nn.Module):
         self.modulation = nn.Linear(width, MODULATIONS * width) if config.adaln == "full" else None
         self.modulation_offset = learned_tokens(MODULATIONS, width) if config.adaln == "shared" else None
 
-    def forward(self, x: Tensor, modulation: Modulation | None, past: LayerCache | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        modulation: Modulation | None,
+        rotation: Rotation | None,
+        past: LayerCache | None = None,
+    ) -> Tensor:
         """The stream after this block.
 
         Args:
             x: ``[B, T, width]``, T = 1 with a cache.
             modulation: what :meth:`modulate` gave; None without adaLN.
+            rotation: of the T positions; None where positions were added to x.
             past: this block's part of the cache, while decoding.
         """
         if modulation is None:
-            x = x + self.drop_path(self.attention(self.attention_norm(x), past))
+            x = x + self.drop_path(self.attention(self.attention_norm(x), past, rotation))
             return x + self.drop_path(self.ffn(self.ffn_norm(x)))
         shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = modulation
-        x = x + gate * self.drop_path(self.attention(self.attention_norm(x) * (1 + scale) + shift, past))
+        x = x + gate * self.drop_path(self.attention(self.attention_norm(x) * (1 + scale) + shift, past, rotation))
         return x + ffn_gate * self.drop_path(self.ffn(self.ffn_norm(x) * (1 + ffn_scale) + ffn_shift))
 
     def modulate(self, condition: Tensor) -> Modulation:

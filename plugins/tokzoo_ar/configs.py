@@ -59,6 +59,10 @@ class GPTConfig(tokzoo.ARConfig):
     heads: int | None = Field(None, ge=1, description="attention heads, with size null; divides width")
     width: int | None = Field(None, ge=1, description="width of the hidden states, with size null")
     ffn_multiple: int = Field(256, ge=1, description="the SwiGLU's hidden width, 8/3 · width, is rounded up to this")
+    positions: Literal["learned", "rotary", "rotary-2d"] = Field(
+        "learned",
+        description="a learned vector each; or queries and keys are turned by their place in the sequence or grid",
+    )
     qk_norm: bool = Field(False, description="LayerNorm on the queries and keys of every head")
     adaln: Literal["none", "full", "shared"] = Field(
         "none",
@@ -86,6 +90,26 @@ class GPTConfig(tokzoo.ARConfig):
             raise ValueError(f"width {self.width} is not divisible by {self.heads} heads")
         return self
 
+    @model_validator(mode="after")
+    def _heads_can_be_turned(self) -> Self:
+        channels = 2 * self.axes
+        if channels and self.head_width % channels:
+            raise ValueError(
+                f"positions {self.positions} turn channels in groups of {channels}, and a head has {self.head_width}; "
+                f"choose width and heads so that width / heads is a multiple of {channels}, or positions learned"
+            )
+        return self
+
+    @property
+    def axes(self) -> int:
+        """The number of axes along which queries and keys are turned; 0 for learned positions."""
+        return {"learned": 0, "rotary": 1, "rotary-2d": 2}[self.positions]
+
+    @property
+    def head_width(self) -> int:
+        """Channels of an attention head."""
+        return self.shape.width // self.shape.heads
+
     @property
     def shape(self) -> Shape:
         """Layers, heads and width, however they were given."""
@@ -99,8 +123,13 @@ class GPTConfig(tokzoo.ARConfig):
         return -(-(8 * self.shape.width // 3) // self.ffn_multiple) * self.ffn_multiple
 
     def accepts(self, codes: tokzoo.CodeSpec, classes: int | None) -> None:
-        """Refuse codes of several levels."""
+        """Refuse codes of several levels, and with 2D positions codes that form no grid."""
         if codes.levels != 1:
             raise tokzoo.Refusal(
                 f"learns one code per position, and these have {codes.levels} levels; choose a quantizer with one level"
+            )
+        if self.positions == "rotary-2d" and (len(codes.shape) != 2 or codes.segments):
+            raise tokzoo.Refusal(
+                f"turns by row and column, and {codes} form no grid; set positions to rotary or learned, "
+                "or choose an encoder whose latent is a grid"
             )

@@ -1,7 +1,8 @@
 """LlamaGen's class-conditional GPT (arXiv 2406.06525) as GigaTok trains it (arXiv 2504.08736, section 3.1).
 
 The sequence is a start embedding, which stands for the class, and the codes in order; N inputs predict N codes.
-Positions are learned and absolute. With adaLN the start also conditions every norm.
+Positions are learned and absolute, or rotary (arXiv 2104.09864), along the sequence or along the rows and columns of a
+grid as LlamaGen has them. With adaLN the start also conditions every norm.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 import tokzoo
 from tokzoo.nn.rms_norm import RMSNorm
+from tokzoo.nn.rotary import Rotation, rotation
 from tokzoo.nn.sampling import draw, filtered_probabilities, guide, seeded_uniforms
 from tokzoo.nn.tokens import learned_tokens
 from tokzoo_ar.block import MODULATIONS, Block, Modulation
@@ -27,6 +29,10 @@ class GPT(tokzoo.ARModel):
 
     The last row of ``starts`` is the null class, which stands for "any": it is trained by label dropout, and it is the
     only row of a model without classes, which reads no labels.
+
+    With rotary positions the start stands at 0, where nothing is turned, and the codes come after it: at 1 to N in a
+    sequence; in a grid at (row + 1, column + 1), so that no code is in the start's row or column. (LlamaGen's code
+    begins the grid at 0, and multiplies the start's queries and keys by 0.)
     """
 
     def __init__(
@@ -38,13 +44,13 @@ class GPT(tokzoo.ARModel):
     ) -> None:
         super().__init__(config, codes, classes, quantizer)
         self.config = config
-        self.classes, self.length = classes, codes.positions
+        self.classes, self.length, self.grid = classes, codes.positions, codes.shape
         self.null_class = classes or 0
         layers, _, width = config.shape
         self.starts = nn.Embedding(self.null_class + 1, width)
         self.tokens = nn.Embedding(codes.vocab[0], width)
         # One row more than is read: released weights have a place for the last code too.
-        self.positions = learned_tokens(1 + self.length, width)
+        self.positions = learned_tokens(1 + self.length, width) if config.positions == "learned" else None
         self.dropout = nn.Dropout(config.token_dropout)
         self.blocks = nn.ModuleList(Block(config, config.drop_path * i / max(layers - 1, 1)) for i in range(layers))
         self.norm = RMSNorm(width)
@@ -98,7 +104,7 @@ class GPT(tokzoo.ARModel):
             Refusal: guidance is asked of a model without classes.
         """
         sampler.accepts(self.classes)
-        device = self.positions.device
+        device = self.starts.weight.device
         uniforms = seeded_uniforms(seeds.tolist(), self.length).to(device)
         scales = None if sampler.cfg == 1 else sampler.schedule.scales(sampler.cfg, self.length)
         codes = torch.empty(uniforms.shape, dtype=torch.int64, device=device)
@@ -127,24 +133,40 @@ class GPT(tokzoo.ARModel):
         copies = 1
         if scales is not None:
             starts, copies = torch.cat([starts, torch.full_like(starts, self.null_class)]), 2
-        x = self.starts(starts)[:, None] + self.positions[:1]
-        (modulations, final), cache = self._modulate(x), self._cache(copies * batch)
+        x = self._placed(self.starts(starts)[:, None], slice(0, 1))
+        (modulations, final), cache, turns = self._modulate(x), self._cache(copies * batch), self._rotation()
         for position in range(self.length):
+            here = slice(position, position + 1)
+            turn = None if turns is None else turns.at(here)
             for block, modulation, past in zip(self.blocks, modulations, cache.at(position), strict=True):
-                x = block(x, modulation, past)
+                x = block(x, modulation, turn, past)
             logits = self._predict(x, final).squeeze(1)
             codes = yield logits if scales is None else guide(*logits.chunk(2), scales[position])
-            x = self.tokens(codes.repeat(copies))[:, None] + self.positions[position + 1 : position + 2]
+            x = self._placed(self.tokens(codes.repeat(copies))[:, None], slice(position + 1, position + 2))
 
     def _hidden(self, codes: Tensor, labels: Tensor | None, layer: int) -> tuple[Tensor, Modulation | None]:
         """The stream after block ``layer``, and what modulates the last norm."""
         starts = self.starts(self._starts(labels, len(codes)))[:, None]
-        x = torch.cat([starts, self.tokens(codes[:, :-1])], dim=1) + self.positions[: self.length]
-        modulations, final = self._modulate(x[:, :1])
+        x = self._placed(torch.cat([starts, self.tokens(codes[:, :-1])], dim=1), slice(self.length))
+        (modulations, final), turns = self._modulate(x[:, :1]), self._rotation()
         x = self.dropout(x)
         for block, modulation in zip(self.blocks[:layer], modulations[:layer], strict=True):
-            x = block(x, modulation)
+            x = block(x, modulation, turns)
         return x, final
+
+    def _placed(self, x: Tensor, slots: slice) -> Tensor:
+        """Add the learned positions of ``slots`` to ``[B, T, width]``."""
+        return x if self.positions is None else x + self.positions[slots]
+
+    def _rotation(self) -> Rotation | None:
+        """How the N inputs are turned. Made anew each time: kept as a buffer, a change of dtype would round it."""
+        if not self.config.axes:
+            return None
+        sides = self.grid if self.config.axes == 2 else (self.length,)
+        device = self.starts.weight.device
+        axes = torch.meshgrid(*(torch.arange(1, side + 1, device=device) for side in sides), indexing="ij")
+        places = torch.stack(axes, dim=-1).flatten(0, -2)
+        return rotation(F.pad(places[:-1], (0, 0, 1, 0)), self.config.head_width)
 
     def _predict(self, hidden: Tensor, final: Modulation | None) -> Tensor:
         hidden = self.norm(hidden)
@@ -156,7 +178,7 @@ class GPT(tokzoo.ARModel):
     def _starts(self, labels: Tensor | None, batch: int) -> Tensor:
         """Rows of ``starts`` ``[B]``: labels, some of them replaced by the null class in training."""
         if labels is None or self.classes is None:
-            return torch.full((batch,), self.null_class, device=self.positions.device)
+            return torch.full((batch,), self.null_class, device=self.starts.weight.device)
         if not self.training or self.config.label_dropout == 0:
             return labels
         dropped = torch.rand(labels.shape, device=labels.device) < self.config.label_dropout
@@ -172,11 +194,11 @@ class GPT(tokzoo.ARModel):
         return [block.modulate(for_blocks) for block in self.blocks], final
 
     def _cache(self, batch: int) -> KVCache:
-        layers, heads, width = self.config.shape
-        device, dtype = self.positions.device, self.positions.dtype
+        layers, heads, _ = self.config.shape
+        device, dtype = self.starts.weight.device, self.starts.weight.dtype
         if torch.is_autocast_enabled(device.type):
             dtype = torch.get_autocast_dtype(device.type)
-        return KVCache((layers, batch, heads, self.length, width // heads), device, dtype)
+        return KVCache((layers, batch, heads, self.length, self.config.head_width), device, dtype)
 
 
 def _choose(logits: Tensor, sampler: GPTSampler, uniforms: Tensor) -> Tensor:

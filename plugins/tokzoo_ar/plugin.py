@@ -13,7 +13,7 @@ def tokzoo_components() -> list[tokzoo.ComponentSpec]:
             name="gpt",
             config=GPTConfig,
             target="tokzoo_ar.gpt:GPT",
-            summary="LlamaGen's class-conditional GPT with learned positions, as GigaTok trains it",
+            summary="LlamaGen's class-conditional GPT as GigaTok trains it; learned or rotary positions",
             paper="arXiv 2406.06525; arXiv 2504.08736, section 3.1",
             example={"size": None, "layers": 2, "heads": 2, "width": 32, "ffn_multiple": 32},
         )

@@ -12,14 +12,17 @@ CLASSES = 4
 
 @pytest.fixture
 def tiny_gpt() -> Callable[..., GPT]:
-    """Make a small GPT in eval mode, without dropouts, whose weights are all away from their initial zeros."""
+    """Make a small GPT in eval mode, without dropouts, whose weights are all away from their initial zeros.
+
+    Its codes form two rows of half the length each.
+    """
 
     def make(vocab: int = 11, length: int = 6, classes: int | None = CLASSES, **config) -> GPT:
         dropouts = dict.fromkeys(["token_dropout", "residual_dropout", "ffn_dropout", "label_dropout"], 0.0)
         shape = {"size": None, "layers": 3, "heads": 2, "width": 16, "ffn_multiple": 8}
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            model = GPT(GPTConfig(**(shape | dropouts | config)), tokzoo.CodeSpec((length,), (vocab,)), classes)
+            model = GPT(GPTConfig(**(shape | dropouts | config)), tokzoo.CodeSpec((2, length // 2), (vocab,)), classes)
             for parameter in model.parameters():
                 parameter.data += 0.3 * torch.randn(parameter.shape)
         return model.eval()

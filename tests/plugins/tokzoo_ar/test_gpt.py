@@ -15,6 +15,10 @@ VARIANTS = [
     {"qk_norm": True},
     {"adaln": "full"},
     {"adaln": "shared", "qk_norm": True},
+    {"positions": "rotary"},
+    {"positions": "rotary", "adaln": "shared", "qk_norm": True},
+    {"positions": "rotary-2d", "adaln": "full"},
+    {"positions": "rotary-2d", "qk_norm": True},
 ]
 
 

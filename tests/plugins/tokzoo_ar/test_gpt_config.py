@@ -33,6 +33,9 @@ def test_own_size():
         (OWN | {"heads": 3}, "width 128 is not divisible by 3 heads"),
         ({"size": "S"}, "'B', 'L'"),
         ({"drop_path": 1.0}, "less than 1"),
+        ({"positions": "rope"}, "'learned', 'rotary'"),
+        (OWN | {"width": 6, "positions": "rotary"}, "a head has 3; .* a multiple of 2"),
+        (OWN | {"width": 12, "positions": "rotary-2d"}, "a head has 6; .* a multiple of 4"),
         ({"qknorm": True}, "qknorm"),
     ],
 )
@@ -47,6 +50,16 @@ def test_codes_of_several_levels_are_refused():
     config.accepts(tokzoo.CodeSpec((4,), (512,), segments=(1, 4, 9)), None)
     with pytest.raises(tokzoo.Refusal, match="2 levels"):
         config.accepts(tokzoo.CodeSpec((16,), (512, 512)), 1000)
+
+
+def test_codes_without_rows_and_columns_are_refused_by_2d_positions_alone():
+    config = GPTConfig(positions="rotary-2d")
+    config.accepts(tokzoo.CodeSpec((16, 8), (512,)), 1000)
+    for codes in (tokzoo.CodeSpec((256,), (512,)), tokzoo.CodeSpec((4, 4), (512,), segments=(1, 4, 16))):
+        with pytest.raises(tokzoo.Refusal, match="set positions to rotary or learned"):
+            config.accepts(codes, 1000)
+        GPTConfig(positions="rotary").accepts(codes, 1000)
+        GPTConfig().accepts(codes, 1000)
 
 
 def test_a_sampler_can_be_checked_before_any_weight_exists():

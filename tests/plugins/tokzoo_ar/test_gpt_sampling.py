@@ -16,7 +16,7 @@ SAMPLERS = [
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("variant", [{}, {"adaln": "shared", "qk_norm": True}])
+@pytest.mark.parametrize("variant", [{}, {"adaln": "shared", "qk_norm": True, "positions": "rotary-2d"}])
 def test_an_image_does_not_depend_on_its_batch(tiny_gpt, sampler, variant):
     model = tiny_gpt(vocab=101, length=12, **variant)
     whole = model.sample(LABELS, sampler, SEEDS)
