@@ -92,3 +92,64 @@ class ImagesConfig(tokzoo.DatasetConfig):
         from tokzoo_data.images import pack
 
         return pack.fingerprint(self)
+
+
+class Expected(tokzoo.Config):
+    """How much there must be, so that half a copy of a dataset does not pass for it."""
+
+    train: int | None = Field(None, ge=1, description="pictures to learn from; null: any number")
+    val: int | None = Field(None, ge=1, description="pictures to judge by; null: any number")
+    classes: int | None = Field(None, ge=2, description="classes; null: any number")
+
+
+class LiveImagesConfig(tokzoo.DatasetConfig):
+    """Pictures decoded while one trains, each cut to a square: datasets such as ImageNet, too large for memory.
+
+    In class folders (``train/n01440764/n01440764_18.JPEG``) or in WebDataset shards (``train-000000.tar``, with members
+    ``KEY.jpg`` and ``KEY.cls``). There is no leaving out of files that cannot be decoded: which picture stands where in
+    an epoch is settled before any is read. The first epoch reads them all and names the first that is damaged.
+    """
+
+    provides: ClassVar[frozenset[str]] = frozenset({"crops"})
+    places: ClassVar[frozenset[str]] = frozenset({"root", "train", "val"})
+    elsewhere: ClassVar[bool] = True
+
+    root: Path | None = Field(None, description="the folder of both splits; to be given before anything runs")
+    train: str = Field(
+        "train",
+        description="where in root the pictures to learn from are: a folder, a range of shards as in "
+        "train-{000000..000099}.tar, or what names of shards begin with",
+    )
+    val: str = Field("val", description="where in root the pictures to judge by are, in the same ways")
+    size: int = Field(256, ge=1, le=4096, description="height and width of the squares, in pixels")
+    channels: Literal[1, 3] = Field(3, description="3: RGB; 1: grey")
+    labels: bool = Field(True, description="classes are class folders, or members .cls of shards; false: no labels")
+    expect: Expected | None = Field(None, description="how much there must be; null: any number")
+
+    def image_spec(self) -> tokzoo.ImageSpec:
+        """Squares of ``size``."""
+        return tokzoo.ImageSpec(self.channels, (self.size, self.size))
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the class folders, in order, or the numbers shards have for them; None without labels.
+
+        Raises:
+            tokzoo.TokzooError: no root, no pictures where it says, classes that do not match, or not what is expected.
+        """
+        # numpy is not needed to list components.
+        from tokzoo_data.live import splits
+
+        return splits.find_splits(self)[1]
+
+    def fingerprint(self) -> str:
+        """SHA-256 of every picture's name, size in bytes and label, and of how files become pixels.
+
+        Of what the files contain only their sizes count: reading a million of them would take longer than the rest of
+        a small run. A picture exchanged for another of the same size is not noticed.
+
+        Raises:
+            tokzoo.TokzooError: as :meth:`class_names`.
+        """
+        from tokzoo_data.live import splits
+
+        return splits.fingerprint(self)

@@ -26,6 +26,13 @@ def tokzoo_components() -> list[tokzoo.ComponentSpec]:
             summary="Any folder of images: class = folder, or none; a validation split by folder or by hash",
             example={"root": "images"},
         ),
+        tokzoo.ComponentSpec(
+            kind="dataset",
+            name="live-images",
+            config=configs.LiveImagesConfig,
+            target="tokzoo_data.live.dataset:LiveImages",
+            summary="Millions of pictures, in class folders as ImageNet or WebDataset shards, decoded while one trains",
+        ),
     ]
 
 

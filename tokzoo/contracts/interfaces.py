@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.outputs import (
     ARLoss,
     Decoded,
@@ -161,6 +162,22 @@ class ARModel(nn.Module, ABC):
         """Hidden states ``[B, T, D]`` after block ``layer`` (1-based); labels None: the null class."""
 
 
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """Squares to cut out of pictures, one each, after a picture is resized (see ``data.cutting`` for how).
+
+    Attributes:
+        size: height and width of the squares, in pixels.
+        short: int64 ``[B]``, at least ``size``: the pictures' short sides once resized.
+        at: float64 ``[B, 2]`` in [0, 1]: how far down and right in the room that is left. 0 is its first pixel, 1 its
+            last, 1/2 its middle; of two middles the first.
+    """
+
+    size: int
+    short: Tensor
+    at: Tensor
+
+
 class Split(ABC):
     """Images of one split, by position."""
 
@@ -170,6 +187,13 @@ class Split(ABC):
     @abstractmethod
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
         """Images uint8 ``[B, C, H, W]`` and labels int64 ``[B]`` (None without labels) at ``indices``, on the CPU."""
+
+    def crop(self, indices: Tensor, crops: Crops) -> tuple[Tensor, Tensor | None]:
+        """As :meth:`batch`, cut as ``crops`` says: images ``[B, C, size, size]``. It may be called from any thread.
+
+        Only of datasets whose config has ``"crops"`` among what it ``provides``.
+        """
+        raise TokzooError(f"{type(self).__name__} holds images of one size and cuts no crops")
 
 
 class Dataset(ABC):

@@ -13,6 +13,7 @@ What a file becomes, in this order:
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 class BrokenPicture(TokzooError):
     """A file that cannot be decoded; ``reason`` says why, the message also which."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(f"{shown(path)}: cannot be decoded ({reason})")
         self.reason = reason
 
@@ -124,23 +125,32 @@ def read_picture(path: Path, image: ImageSpec) -> Pixels:
         file = path.open("rb")
     except OSError as error:
         raise TokzooError(f"{shown(path)}: cannot be read ({error.strerror})") from error
-    with file:
-        try:
-            with Image.open(file) as picture:
-                return _pixels(picture, image)
-        except UnidentifiedImageError as error:
-            raise BrokenPicture(path, "not a picture of a known format") from error
-        except MemoryError:
-            raise
-        # Given damaged files, decoders raise almost anything.
-        except Exception as error:
-            raise BrokenPicture(path, str(error) or type(error).__name__) from error
+    with file, decoding(path), Image.open(file) as picture:
+        return _pixels(picture, image)
+
+
+@contextmanager
+def decoding(path: Path | str) -> Iterator[None]:
+    """Whatever goes wrong inside is said to be the fault of the picture called ``path``.
+
+    Raises:
+        BrokenPicture: something went wrong.
+    """
+    try:
+        yield
+    except UnidentifiedImageError as error:
+        raise BrokenPicture(path, "not a picture of a known format") from error
+    except MemoryError:
+        raise
+    # Given damaged files, decoders raise almost anything.
+    except Exception as error:
+        raise BrokenPicture(path, str(error) or type(error).__name__) from error
 
 
 def _pixels(picture: Image.Image, image: ImageSpec) -> Pixels:
     ImageOps.exif_transpose(picture, in_place=True)
     mode = MODES[image.channels]
-    plain = _opaque(_eight_bits(picture))
+    plain = _opaque(eight_bits(picture))
     if plain.mode != mode:
         plain = plain.convert(mode)
     height, width = image.size
@@ -149,7 +159,12 @@ def _pixels(picture: Image.Image, image: ImageSpec) -> Pixels:
     return np.ascontiguousarray(array.reshape(height, width, image.channels).transpose(2, 0, 1))
 
 
-def _eight_bits(picture: Image.Image) -> Image.Image:
+def eight_bits(picture: Image.Image) -> Image.Image:
+    """The picture, scaled to 8 bits a channel if it is grey of 16.
+
+    Raises:
+        ValueError: its pixels have no range that is known.
+    """
     if picture.mode == "F":
         raise ValueError("floating-point pixels have no defined range; save it with 8 or 16 bits")
     if picture.mode != "I" and not picture.mode.startswith("I;16"):

@@ -34,8 +34,7 @@ def reconstruction(
     """Encode, decode and measure a split."""
     feed = DeviceFeed(split, device)
     built = [build_metric(slot, tokenizer.chain) for slot in metrics]
-    for indices in in_order(len(split), batch):
-        images, labels = feed.batch(indices)
+    for images, labels in feed.in_order(batch):
         reconstructions, codes = tokenizer.reconstruct(images)
         for metric in built:
             metric.update(ReconstructionBatch(images, reconstructions, codes, labels))

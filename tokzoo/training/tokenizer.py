@@ -13,8 +13,9 @@ from tokzoo.contracts.specs import Chain
 from tokzoo.data.augment import augment
 from tokzoo.data.batches import Batches
 from tokzoo.data.config import Augmentation
-from tokzoo.data.feed import DeviceFeed
+from tokzoo.data.feed import DeviceFeed, training_batches
 from tokzoo.data.seeding import derive_seed
+from tokzoo.nn.distributed import gather_batch
 from tokzoo.recipes.models import Budget, Recipe
 from tokzoo.training.task import Group, Step, Task
 
@@ -40,8 +41,9 @@ class TokenizerTask(Task):
         # A codebook that is averaged rather than trained is still learned.
         self.kept = frozenset(f"tokenizer.quantizer.{name}" for name, _ in self.tokenizer.quantizer.named_parameters())
         self.augmentation = augmentation
-        self.feed = DeviceFeed(split, device)
-        self.batches = Batches(len(split), budget.batch, derive_seed(seed, "tokenizer batches"))
+        feed = DeviceFeed(split, device)
+        batches = Batches(len(split), budget.batch, derive_seed(seed, "tokenizer batches"))
+        self.ahead = training_batches(feed, batches, augmentation, chain.image.size[0], budget.steps)
         self._players = {role: part for role, part in self.objective.players.items() if isinstance(part, Adversary)}
 
     def player(self) -> Group:
@@ -64,9 +66,9 @@ class TokenizerTask(Task):
 
     def losses(self, progress: Progress) -> Step:
         """The tokenizer's losses on the step's batch."""
-        images, labels = self.feed.batch(self.batches.batch(progress.step))
+        images, labels = self.ahead.batch(progress.step)
         losses: Losses = self.objective(augment(images, self.augmentation), labels, progress)
-        return Step(losses.total, losses.terms, losses.state, len(images))
+        return Step(losses.total, losses.logged, losses.state, len(images))
 
     def adversary_losses(self, role: str, step: Step, progress: Progress) -> Step | None:
         """The adversary's losses on the same reconstructions, once its gate is open."""
@@ -77,5 +79,6 @@ class TokenizerTask(Task):
 
     def after_step(self, step: Step, progress: Progress) -> Sequence[Overwritten]:
         """Show the quantizer the step's latents; it may initialise or revive codes."""
-        latent = step.state.encoded.latent.detach()
-        return self.tokenizer.quantizer.after_step(StepContext(progress, latent, step.state.quantized.codes))
+        latent, codes = step.state.encoded.latent.detach(), step.state.quantized.codes
+        context = StepContext(progress, gather_batch(latent), None if codes is None else gather_batch(codes))
+        return self.tokenizer.quantizer.after_step(context)

@@ -1,7 +1,7 @@
 """What is kept of a folder of images between runs, and the work that is worth keeping. No torch here.
 
-Under ``$TOKZOO_CACHE`` (default ``~/.cache/tokzoo``), in ``images/``: the content hash of every file seen, and pixels
-packed. Nothing there is needed; all of it can be deleted.
+Under ``$TOKZOO_CACHE`` (default ``~/.cache/tokzoo``), in ``images/``: the content hash of every file seen, pixels
+packed, and where the pictures of large datasets lie. Nothing there is needed; all of it can be deleted.
 """
 
 import hashlib
@@ -30,11 +30,13 @@ FRESH_NS = 2_000_000_000
 
 
 def cache_folder() -> Path:
-    """Where this dataset keeps things."""
+    """Where the datasets of pictures keep things."""
     return Path(os.environ.get(VARIABLE) or "~/.cache/tokzoo").expanduser().absolute() / "images"
 
 
-def in_parallel(work: Callable[[Item], Made], items: Sequence[Item], doing: str) -> Iterator[Made]:
+def in_parallel(
+    work: Callable[[Item], Made], items: Sequence[Item], doing: str, dataset: str = "images"
+) -> Iterator[Made]:
     """``work`` of each item, in order, in threads. Tells how far it is on standard error, where it takes long.
 
     Hashing, decoding and resizing leave the interpreter lock alone, so threads do as well as processes.
@@ -45,7 +47,7 @@ def in_parallel(work: Callable[[Item], Made], items: Sequence[Item], doing: str)
             yield from pool.map(work, items[start : start + AHEAD])
             if time.monotonic() - told > TELL_SECONDS:
                 told = time.monotonic()
-                sys.stderr.write(f"dataset images: {doing}, {min(start + AHEAD, len(items))} of {len(items)}\n")
+                sys.stderr.write(f"dataset {dataset}: {doing}, {min(start + AHEAD, len(items))} of {len(items)}\n")
 
 
 def content_hashes(root: Path, names: Sequence[str]) -> dict[str, str]:
@@ -72,10 +74,10 @@ def content_hashes(root: Path, names: Sequence[str]) -> dict[str, str]:
     return hashes
 
 
-def unwritable(path: Path, error: OSError) -> tokzoo.TokzooError:
+def unwritable(path: Path, error: OSError, dataset: str = "images") -> tokzoo.TokzooError:
     """The error for a cache that cannot be written."""
     return tokzoo.TokzooError(
-        f"dataset images: {path} cannot be written ({error.strerror or error}); "
+        f"dataset {dataset}: {path} cannot be written ({error.strerror or error}); "
         f"let the environment variable {VARIABLE} name a folder with room"
     )
 

@@ -35,7 +35,7 @@ def test_half_of_the_images_are_flipped(make_recipe, make_task):
     torch.manual_seed(0)
     for step in range(4):
         seen = task.losses(Progress(step, 30)).state.images
-        plain, _ = task.feed.batch(task.batches.batch(step))
+        plain, _ = task.ahead.batch(step)
         same = (seen == plain).flatten(1).all(1)
         assert torch.equal(torch.where(same[:, None, None, None], plain, plain.flip(-1)), seen)
         assert 0 < same.sum() < 8
