@@ -48,6 +48,7 @@ _EXPORTS = {
     "tokzoo.contracts.interfaces": (
         "ARModel",
         "Adversary",
+        "Crops",
         "Dataset",
         "Decoder",
         "EfficiencyProbe",
@@ -63,7 +64,9 @@ _EXPORTS = {
         "Split",
         "Teacher",
     ),
+    "tokzoo.contracts.formats": ("CheckpointFormat", "Kept"),
     "tokzoo.registry.component": ("ComponentSpec",),
+    "tokzoo.registry.formats": ("FormatSpec",),
     "tokzoo.registry.hookspecs": ("hookimpl",),
     "tokzoo.assembly.tokenizer": ("Tokenizer",),
 }
@@ -73,10 +76,13 @@ if TYPE_CHECKING:
     from tokzoo.assembly.tokenizer import Tokenizer as Tokenizer
     from tokzoo.contracts.configs import *  # noqa: F403
     from tokzoo.contracts.errors import *  # noqa: F403
+    from tokzoo.contracts.formats import CheckpointFormat as CheckpointFormat
+    from tokzoo.contracts.formats import Kept as Kept
     from tokzoo.contracts.interfaces import *  # noqa: F403
     from tokzoo.contracts.outputs import *  # noqa: F403
     from tokzoo.contracts.specs import *  # noqa: F403
     from tokzoo.registry.component import ComponentSpec as ComponentSpec
+    from tokzoo.registry.formats import FormatSpec as FormatSpec
     from tokzoo.registry.hookspecs import hookimpl as hookimpl
 
 __all__ = ["TOKZOO_API", "__version__", *_HOME]  # noqa: PLE0604 - names, computed once above

@@ -67,6 +67,18 @@ def tokzoo_components() -> Sequence[tokzoo.ComponentSpec]:
 
 
 @tokzoo.hookimpl
+def tokzoo_formats() -> Sequence[tokzoo.FormatSpec]:
+    """The checkpoints its authors released."""
+    return [
+        tokzoo.FormatSpec(
+            name="gigatok",
+            target="tokzoo_gigatok.checkpoint:GigaTokCheckpoint",
+            summary="GigaTok's released .pt files, 1D and 2D",
+        )
+    ]
+
+
+@tokzoo.hookimpl
 def tokzoo_suites() -> Path:
     """Comparisons of these recipes."""
     return Path(__file__).parent / "suites"

@@ -20,13 +20,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from tokzoo.assembly.tokenizer import WEIGHTS, Tokenizer
+from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.assembly.weights import save_weights
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.data.files import file_hash
 from tokzoo.data.pictures import read_picture, shown, to_picture
 from tokzoo.data.pixels import to_uint8, to_unit
 from tokzoo.recipes.hashing import content_hash
+from tokzoo.recipes.saved import WEIGHTS
 
 FORMAT = "tokzoo.codes/1"
 

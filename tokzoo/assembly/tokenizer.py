@@ -1,8 +1,8 @@
 """A tokenizer: encoder → quantizer → decoder, as trained and as used."""
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -11,17 +11,13 @@ from tokzoo.assembly.build import build_parts
 from tokzoo.assembly.weights import load_weights, save_weights
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.interfaces import Decoder, Encoder, Quantizer
-from tokzoo.contracts.specs import Chain, ImageSpec
-from tokzoo.data.files import read_json, write_json
+from tokzoo.contracts.specs import Chain
 from tokzoo.recipes.models import Recipe
 from tokzoo.recipes.resolve import resolve_recipe
+from tokzoo.recipes.saved import DESCRIPTION, WEIGHTS, Saved
 from tokzoo.recipes.solver import solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.plugins import Registry, load_registry
-
-FORMAT = "tokzoo.tokenizer/1"
-WEIGHTS = "tokenizer.safetensors"
-DESCRIPTION = "tokenizer.json"
 
 
 class Tokenizer(nn.Module):
@@ -98,13 +94,9 @@ class Tokenizer(nn.Module):
     def save(self, folder: str | Path) -> None:
         """Write weights (safetensors) and recipe (JSON) to a folder. Reads back with :meth:`load`."""
         folder = Path(folder)
-        description = {
-            "format": FORMAT,
-            "recipe": self.recipe.dump(),
-            "image": asdict(self.chain.image),
-            "classes": self.chain.classes,
-        }
-        write_json(folder / DESCRIPTION, description)
+        # Where its weights once came from does not matter to those who read it.
+        recipe = replace(self.recipe, weights=None).dump()
+        Saved(folder, recipe, self.chain.image, self.chain.classes).write()
         save_weights(self.state_dict(), folder / WEIGHTS)
 
     @classmethod
@@ -114,24 +106,9 @@ class Tokenizer(nn.Module):
         Raises:
             TokzooError: not a tokenizer's folder, a component that is not installed, or weights that do not fit it.
         """
-        folder = Path(folder)
-        if not (folder / DESCRIPTION).is_file() or not (folder / WEIGHTS).is_file():
-            raise TokzooError(f"{folder}: not a saved tokenizer ({DESCRIPTION} and {WEIGHTS} expected)")
-        recipe_data, image, classes = _read_description(folder / DESCRIPTION)
+        saved = Saved.read(Path(folder))
         registry = registry or load_registry()
-        recipe = resolve_recipe(Tree.from_data(recipe_data, DESCRIPTION), registry.components)
-        tokenizer = cls(recipe, solve(recipe, image, classes, registry.components))
-        load_weights(tokenizer, folder / WEIGHTS)
+        recipe = resolve_recipe(Tree.from_data(saved.recipe, DESCRIPTION), registry.components)
+        tokenizer = cls(recipe, solve(recipe, saved.image, saved.classes, registry.components))
+        load_weights(tokenizer, saved.folder / WEIGHTS)
         return tokenizer.to(device).eval()
-
-
-def _read_description(path: Path) -> tuple[dict[str, Any], ImageSpec, int | None]:
-    """Recipe, images and number of classes of a saved tokenizer."""
-    try:
-        description = read_json(path)
-        if description["format"] != FORMAT:
-            raise TokzooError(f"{path}: format {description['format']!r}; this reads {FORMAT}")
-        image = ImageSpec(description["image"]["channels"], tuple(description["image"]["size"]))
-        return description["recipe"], image, description["classes"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise TokzooError(f"{path}: not the description of a tokenizer ({type(error).__name__}: {error})") from error

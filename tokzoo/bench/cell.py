@@ -6,10 +6,11 @@ from typing import Any, cast
 
 from tokzoo.contracts.configs import DatasetConfig, RegularizerConfig
 from tokzoo.contracts.errors import Refusal, TokzooError
-from tokzoo.contracts.specs import Chain
+from tokzoo.contracts.specs import CROPS, Chain, ImageSpec
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.models import Probe, Recipe, Track
-from tokzoo.recipes.resolve import probe_of, resolve_recipe, resolve_track, track_identity
+from tokzoo.recipes.resolve import PARTS, probe_of, resolve_recipe, resolve_track, track_identity
+from tokzoo.recipes.saved import DESCRIPTION, Saved
 from tokzoo.recipes.solver import check_probe, solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue
@@ -70,6 +71,13 @@ def make_cell(recipe: Recipe, track: Track, seed: int, catalogue: Catalogue) -> 
     dataset = cast(DatasetConfig, track.dataset.config)
     image, names = dataset.image_spec(), dataset.class_names()
     classes = len(names) if names else None
+    if track.augment.needs_crops and CROPS not in dataset.provides:
+        raise Refusal(
+            f"{track.id}: augment: dataset '{track.dataset.use}' holds images of one size, from which no crops can be "
+            "cut; choose a dataset of picture files such as live-images, or leave out crop and codes: ten-crop"
+        )
+    if recipe.weights is not None:
+        _check_weights(recipe, recipe.weights, image, track, catalogue)
     try:
         chain = solve(recipe, image, classes, catalogue)
         probe = probe_of(recipe, track) if chain.codes is not None else None
@@ -87,10 +95,30 @@ def make_cell(recipe: Recipe, track: Track, seed: int, catalogue: Catalogue) -> 
     return Cell(recipe, track, seed, chain, probe, data)
 
 
+def _check_weights(recipe: Recipe, saved: Saved, image: ImageSpec, track: Track, catalogue: Catalogue) -> None:
+    """Refuse weights of another tokenizer than the recipe describes, or of other images than the track's."""
+    if saved.image != image:
+        raise Refusal(
+            f"{recipe.name}: weights: {saved.folder} is of a {saved.image}, and track {track.id} has a {image}; "
+            "choose a track with such images"
+        )
+    made = resolve_recipe(Tree.from_data(saved.recipe, DESCRIPTION), catalogue)
+    for part in PARTS:
+        wanted, found = (getattr(each, part).dump(places=False) for each in (recipe, made))
+        for name in sorted({*wanted, *found}):
+            if wanted.get(name) != found.get(name):
+                raise Refusal(
+                    f"{recipe.name}: weights: {saved.folder} was made with {part}.{name} {found.get(name)!r}, and this "
+                    f"recipe says {wanted.get(name)!r}; leave the parts as they were, or train anew with weights=null"
+                )
+
+
 def closed_gates(cell: Cell) -> list[str]:
     """A line for each regularizer whose gate can never open within the track's budget."""
     steps = cell.track.budget.steps
-    lines = []
+    lines: list[str] = []
+    if cell.recipe.weights is not None:
+        return lines
     for role, slot in cell.recipe.regularizers.items():
         config = cast(RegularizerConfig, slot.config)
         start = config.start if isinstance(config.start, int) else round(config.start * steps)

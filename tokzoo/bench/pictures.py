@@ -20,6 +20,8 @@ SAMPLES_SHOWN = 100
 def draw_pictures(bench: Workbench, folder: Path) -> None:
     """Write the pictures that are not there yet; all of them follow from the cached stages."""
     makers = {"reconstructions": _reconstructions, "tokenizer": _curves, "ar": _curves, "samples": _samples}
+    if bench.cell.recipe.weights is not None:
+        del makers["tokenizer"]  # it was not trained here
     needs = {"reconstructions": "tokenizer"}
     for name, make in makers.items():
         path = folder / f"{name}.png"

@@ -59,14 +59,19 @@ def stages_of(cell: Cell) -> list[Stage]:
     def measure(name: str, upstream: tuple[str, ...]) -> None:
         metrics = [slot.identity() for slot in stage_metrics(cell, name)]
         if metrics:
-            add(name, upstream, {"metrics": metrics, "batch": cell.track.evaluation_batch})
+            add(name, upstream, {"metrics": metrics, "data": cell.data, "batch": cell.track.evaluation_batch})
 
     augment = cell.track.augment.model_dump()
-    tokenizer = {"recipe": cell.recipe.tokenizer_identity(), "data": cell.data, "augment": augment, "seed": cell.seed}
-    add("tokenizer", (), {**tokenizer, "budget": cell.track.budget.model_dump()})
+    # Which codes an AR model learns makes no other tokenizer.
+    seen = cell.track.augment.model_dump(exclude={"codes"})
+    tokenizer: dict[str, Any] = {"recipe": cell.recipe.tokenizer_identity()}
+    if cell.recipe.weights is None:
+        tokenizer |= {"data": cell.data, "augment": seen, "seed": cell.seed}
+        tokenizer["budget"] = cell.track.budget.model_dump()
+    add("tokenizer", (), tokenizer)
     measure("reconstruction", ("tokenizer",))
     if cell.probe is not None:
-        add("codes", ("tokenizer",), {"augment": augment, "batch": cell.track.evaluation_batch})
+        add("codes", ("tokenizer",), {"data": cell.data, "augment": augment, "batch": cell.track.evaluation_batch})
         add("ar", ("tokenizer", "codes"), {"probe": cell.probe.identity(), "seed": cell.seed})
         measure("likelihood", ("tokenizer", "codes", "ar"))
         # A probe needs classes to tell apart.

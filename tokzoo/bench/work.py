@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tokzoo.assembly.build import build_ar, build_dataset
-from tokzoo.assembly.tokenizer import DESCRIPTION, WEIGHTS, Tokenizer
+from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.assembly.weights import load_weights, save_weights
 from tokzoo.bench.cache import Result, StageCache
 from tokzoo.bench.cell import Cell
@@ -22,18 +22,20 @@ from tokzoo.data.codes import CodeSet
 from tokzoo.data.files import read_json, write_json
 from tokzoo.data.seeding import derive_seed
 from tokzoo.evaluation import metrics
-from tokzoo.evaluation.codes import extract_codes
+from tokzoo.evaluation.codes import extract_codes, extract_ten_crops
 from tokzoo.evaluation.samples import sample_codes
+from tokzoo.recipes.models import Probe
+from tokzoo.recipes.saved import DESCRIPTION, REGULARIZERS, WEIGHTS
 from tokzoo.registry.plugins import Registry
-from tokzoo.training.ar import ARTask
+from tokzoo.training.ar import ARTask, CodesTask, LiveARTask
 from tokzoo.training.checkpoint import CHECKPOINT
 from tokzoo.training.loop import Surroundings, Trainer
 from tokzoo.training.tokenizer import TokenizerTask
 
 MODEL = "model.safetensors"
-REGULARIZERS = "regularizers.safetensors"
 TRAIN_CODES = "train.safetensors"
 VAL_CODES = "val.safetensors"
+TEN_CROPS = "train-ten-crop.safetensors"
 SAMPLES = "samples.safetensors"
 
 
@@ -121,6 +123,11 @@ Outcome = tuple[Result, list[str]]
 
 def _tokenizer(bench: Workbench) -> Outcome:
     cell = bench.cell
+    if cell.recipe.weights is not None:
+        tokenizer = Tokenizer(cell.recipe, cell.chain)
+        load_weights(tokenizer, cell.recipe.weights.folder / WEIGHTS)
+        tokenizer.save(bench.folder("tokenizer"))
+        return Result(), [WEIGHTS, DESCRIPTION]
     task = TokenizerTask(
         cell.recipe,
         cell.chain,
@@ -152,16 +159,28 @@ def _codes(bench: Workbench) -> Outcome:
     for split, name in ((bench.dataset.train, TRAIN_CODES), (bench.dataset.val, VAL_CODES)):
         codes = extract_codes(bench.tokenizer, split, track.augment, track.evaluation_batch, bench.device)
         codes.save(bench.folder("codes") / name)
-    return Result(), [TRAIN_CODES, VAL_CODES]
+    if track.augment.codes != "ten-crop":
+        return Result(), [TRAIN_CODES, VAL_CODES]
+    codes = extract_ten_crops(bench.tokenizer, bench.dataset.train, track.evaluation_batch, bench.device)
+    codes.save(bench.folder("codes") / TEN_CROPS)
+    return Result(), [TRAIN_CODES, VAL_CODES, TEN_CROPS]
+
+
+def _ar_task(bench: Workbench, probe: Probe) -> CodesTask:
+    cell = bench.cell
+    assert cell.chain.codes is not None
+    how = cell.track.augment.codes
+    if how == "live":
+        return LiveARTask(probe, bench.tokenizer, bench.dataset.train, cell.track.augment, cell.seed, bench.device)
+    codes = CodeSet.load(bench.folder("codes") / (TEN_CROPS if how == "ten-crop" else TRAIN_CODES))
+    quantizer = bench.tokenizer.quantizer
+    return ARTask(probe, cell.chain.codes, cell.chain.classes, quantizer, codes, cell.seed, bench.device)
 
 
 def _ar(bench: Workbench) -> Outcome:
     cell = bench.cell
     assert cell.probe is not None
-    assert cell.chain.codes is not None
-    codes = CodeSet.load(bench.folder("codes") / TRAIN_CODES)
-    quantizer = bench.tokenizer.quantizer
-    task = ARTask(cell.probe, cell.chain.codes, cell.chain.classes, quantizer, codes, cell.seed, bench.device)
+    task = _ar_task(bench, cell.probe)
     around = bench.around("ar")
     Trainer(task, cell.probe.train, cell.probe.budget, cell.seed, around).run()
     save_weights(task.module.state_dict(), around.folder / MODEL)

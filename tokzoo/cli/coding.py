@@ -36,7 +36,7 @@ def encode(
     where = find_tokenizer(tokenizer, out)
     if output.is_dir():
         raise TokzooError(f"-o {output}: this is a folder; name a file, such as {output / 'codes.safetensors'}")
-    _check_place("-o", output)
+    check_place("-o", output)
     from tokzoo.data.pictures import name_pictures
 
     named = name_pictures(images)
@@ -68,7 +68,7 @@ def decode(
       tokzoo decode codes.safetensors -o pictures/ --tokenizer runs/cells/NAME
     """
     where = find_tokenizer(tokenizer, out)
-    _check_place("-o", output)
+    check_place("-o", output)
     found = registry(plugin, strict_plugins)
     from tokzoo.assembly.codes_file import CodesFile, Maker, decode_to_folder
     from tokzoo.assembly.tokenizer import Tokenizer
@@ -137,7 +137,7 @@ def _device(wanted: str) -> str:
     return choose_device(wanted)
 
 
-def _check_place(option: str, path: Path) -> None:
+def check_place(option: str, path: Path) -> None:
     """Say before the work, not after it, that its result has nowhere to go."""
     above = next(folder for folder in path.absolute().parents if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from tokzoo import __version__
-from tokzoo.cli import coding, inspecting, plugins, results, running
+from tokzoo.cli import checkpoints, coding, inspecting, plugins, results, running
 from tokzoo.cli.common import print_json
 from tokzoo.contracts.errors import TokzooError
 
@@ -22,6 +22,8 @@ app.command("run", rich_help_panel="Experiment")(running.run)
 app.command("explain", rich_help_panel="Experiment")(running.explain)
 app.command("encode", rich_help_panel="Use")(coding.encode)
 app.command("decode", rich_help_panel="Use")(coding.decode)
+app.command("import", rich_help_panel="Use")(checkpoints.import_)
+app.command("export", rich_help_panel="Use")(checkpoints.export)
 app.command("list", rich_help_panel="Look around")(inspecting.list_components)
 app.command("show", rich_help_panel="Look around")(inspecting.show)
 app.add_typer(plugins.app, name="plugins", rich_help_panel="Look around")

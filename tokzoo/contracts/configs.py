@@ -151,6 +151,9 @@ class ARConfig(ComponentConfig):
 class DatasetConfig(ComponentConfig):
     """A dataset. These answers read no image."""
 
+    elsewhere: ClassVar[bool] = False
+    """Its files come with no package: a track stays the same track when it is told where they are (``places``)."""
+
     @abstractmethod
     def image_spec(self) -> ImageSpec:
         """What its images are after its own resizing and padding."""

@@ -7,7 +7,8 @@ from typing import Literal
 Layout = Literal["grid", "sequence"]
 ASSIGNMENT = "assignment"
 FEATURE_MAP_DECODING = "feature_map_decoding"
-"""Names of capabilities (``contracts.capabilities`` has their methods)."""
+CROPS = "crops"
+"""Names of capabilities: ``contracts.capabilities`` has the methods of the first two, ``Split.crop`` is the third."""
 
 Tap = int | str
 """Where a decoder is read: a layer number (1-based, after that layer) or a name."""

@@ -13,7 +13,9 @@ from tokzoo.contracts.configs import Config, DatasetConfig
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.hashing import canonical
 from tokzoo.recipes.models import Recipe, Track
-from tokzoo.recipes.resolve import Resolver, resolve_recipe, resolve_track
+from tokzoo.recipes.resolve import resolve_recipe, resolve_track, unofficial
+from tokzoo.recipes.resolver import Resolver
+from tokzoo.recipes.saved import RECIPE
 from tokzoo.recipes.tree import Key, Tree, apply_overrides, parse_key, parse_override, parse_value
 from tokzoo.registry.plugins import Registry, find_file
 
@@ -84,15 +86,22 @@ def recipe_tree(name: str, registry: Registry) -> Tree:
 
 
 def _is_file(name: str) -> bool:
-    return name.endswith((".yaml", ".yml"))
+    return name.endswith((".yaml", ".yml")) or (Path(name) / RECIPE).is_file()
 
 
 def _read(what: str, name: str, registry: Registry) -> tuple[Path, Tree]:
-    """The file of a recipe, track or suite, and its tree. A user's own file is told by its path, ours by its name."""
-    if _is_file(name):
-        return Path(name), Tree.from_file(Path(name))
-    path = find_file(registry, what, name)
-    return path, Tree.from_file(path, path.name)
+    """The file of a recipe, track or suite, and its tree. A user's own file is told by its path, ours by its name.
+
+    A folder stands for the recipe in it; weights that a recipe names are looked for beside its file.
+    """
+    if not _is_file(name):
+        path = find_file(registry, what, name)
+        return path, Tree.from_file(path, path.name)
+    path = Path(name) / RECIPE if (Path(name) / RECIPE).is_file() else Path(name)
+    tree = Tree.from_file(path)
+    if isinstance(tree.data.get("weights"), str):
+        tree.data["weights"] = str(path.parent / Path(tree.data["weights"]).expanduser())
+    return path, tree
 
 
 def _beside(parent: str, child: Path) -> str:
@@ -118,13 +127,21 @@ def load_track(name: str, registry: Registry, changes: Sequence[Override] = ()) 
     Raises:
         TokzooError: unknown, wrong in itself, or shipped in a file that is not named by its id.
     """
-    official = not _is_file(name)
+    shipped = not _is_file(name)
     path, tree = _read("tracks", _latest(name, registry), registry)
     apply_overrides(tree, changes)
-    track = resolve_track(tree, registry.components, official=official and not changes)
-    if official and track.id.partition("+")[0] != path.stem:
+    track = resolve_track(tree, registry.components, official=True)
+    if not shipped or not all(_only_says_where(track, key) for key, _ in changes):
+        track = unofficial(track)
+    if shipped and track.id.partition("+")[0] != path.stem:
         raise TokzooError(f"track {track.id}: its file is named {path.name}; give both the same name@version")
     return track
+
+
+def _only_says_where(track: Track, key: Key) -> bool:
+    """Whether an override tells a track no more than where a dataset lies whose files come with no package."""
+    config = cast(DatasetConfig, track.dataset.config)
+    return config.elsewhere and len(key) == 2 and key[0] == "dataset" and key[1] in config.places
 
 
 def _latest(name: str, registry: Registry) -> str:
@@ -197,7 +214,7 @@ def is_suite(name: str, registry: Registry) -> bool:
     """Whether a name or a file is a suite and not a recipe: a suite lists recipes."""
     if not _is_file(name):
         return name in registry.suites
-    return "recipes" in Tree.from_file(Path(name)).data
+    return "recipes" in _read("suites", name, registry)[1].data
 
 
 def load_suite(name: str, registry: Registry) -> Plan:

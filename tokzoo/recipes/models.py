@@ -11,6 +11,7 @@ from tokzoo.contracts.configs import ComponentConfig, Config
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.data.config import Augmentation
 from tokzoo.data.files import known_hash
+from tokzoo.recipes.saved import Saved
 from tokzoo.recipes.tree import Key
 from tokzoo.registry.catalogue import Entry
 
@@ -29,17 +30,22 @@ class Optimization(Config):
     decay: Literal["matrices", "all"] = Field(
         "matrices", description="which parameters decay; matrices: two axes or more"
     )
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant", "wsd"] = Field(
+        "cosine", description="after the warm-up; wsd: warm-up, stable, then a square-root cool-down"
+    )
     warmup: int | float = Field(0, ge=0, description="steps, or a fraction of the budget")
-    final_lr: float = Field(0.1, ge=0, le=1, description="last learning rate, as a fraction of lr (cosine)")
+    cooldown: int | float = Field(0.2, ge=0, description="last part of the budget (wsd): steps, or a fraction of it")
+    final_lr: float = Field(0.1, ge=0, le=1, description="learning rate at the end, as a fraction of lr (cosine, wsd)")
     clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no clipping")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the weight average judged instead; null: none")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast")
 
     @model_validator(mode="after")
-    def _warmup_is_steps_or_a_fraction(self) -> Self:
-        if isinstance(self.warmup, float) and not self.warmup < 1:
-            raise ValueError("warmup: a float is a fraction of the budget below 1; write steps as an integer")
+    def _spans_are_steps_or_fractions(self) -> Self:
+        for name in ("warmup", "cooldown"):
+            value = getattr(self, name)
+            if isinstance(value, float) and not value < 1:
+                raise ValueError(f"{name}: a float is a fraction of the budget below 1; write steps as an integer")
         return self
 
 
@@ -117,6 +123,7 @@ class Recipe:
 
     Attributes:
         ar: the recipe's own AR model; None: the track's probe.
+        weights: a saved tokenizer that is judged as it is: nothing of the tokenizer is trained.
         judged: False where the recipe says ``ar: null``: no AR model learns its codes.
         origins: where each value came from.
     """
@@ -128,6 +135,7 @@ class Recipe:
     decoder: Slot
     regularizers: Mapping[str, Slot]
     train: Optimization
+    weights: Saved | None = None
     ar: Slot | None = None
     judged: bool = True
     train_ar: Optimization | None = None
@@ -136,6 +144,8 @@ class Recipe:
     def dump(self, places: bool = True) -> dict[str, Any]:
         """As a recipe file that needs no defaults; without ``places``, fit to be published."""
         data: dict[str, Any] = {"name": self.name, "summary": self.summary}
+        if self.weights:
+            data["weights"] = str(self.weights.folder) if places else f"sha256:{self.weights.fingerprint}"
         data |= {slot: getattr(self, slot).dump(places) for slot in ("encoder", "quantizer", "decoder")}
         data["regularizers"] = {role: slot.dump(places) for role, slot in self.regularizers.items()}
         data["train"] = {"tokenizer": self.train.model_dump(mode="json")}
@@ -150,6 +160,8 @@ class Recipe:
     def tokenizer_identity(self) -> dict[str, Any]:
         """What a trained tokenizer depends on, apart from the track, the data and the seed."""
         slots = {slot: getattr(self, slot).identity() for slot in ("encoder", "quantizer", "decoder")}
+        if self.weights:
+            return {**slots, "weights": self.weights.fingerprint}
         roles = {role: slot.identity() for role, slot in self.regularizers.items()}
         return {**slots, "regularizers": roles, "train": self.train.model_dump(mode="json")}
 

@@ -1,25 +1,24 @@
 """Trees to resolved recipes and tracks: names looked up, values validated, every mistake said with its place."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from typing import Any, cast
 
-from pydantic import Field, ValidationError, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, field_validator
 
 from tokzoo.contracts.configs import ARConfig, Config, MetricConfig
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.contracts.specs import MetricInfo
 from tokzoo.data.config import Augmentation
 from tokzoo.recipes.hashing import content_hash
-from tokzoo.recipes.mistakes import REFERENCE, Mistakes, explain, not_finite
 from tokzoo.recipes.models import Budget, Optimization, Probe, Recipe, Slot, Track
-from tokzoo.recipes.tree import Key, Tree
+from tokzoo.recipes.resolver import Resolver
+from tokzoo.recipes.saved import Saved
+from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue
-
-C = TypeVar("C", bound=Config)
 
 PARTS = ("encoder", "quantizer", "decoder")
 PROBE_KEYS = ("ar", "train", "steps", "batch", "sampler")
@@ -54,112 +53,8 @@ class TrackFields(Config):
         return name
 
 
-RECIPE_KEYS = (*RecipeFields.model_fields, "extends", *PARTS, "regularizers", "ar", "train")
+RECIPE_KEYS = (*RecipeFields.model_fields, "extends", "weights", *PARTS, "regularizers", "ar", "train")
 TRACK_KEYS = (*TrackFields.model_fields, "dataset", "probe", "metrics")
-
-
-class Resolver:
-    """Resolves one tree against a catalogue. ``prefix`` stands before its keys in messages (``track.``)."""
-
-    def __init__(self, tree: Tree, catalogue: Catalogue, prefix: str = "") -> None:
-        self.tree = tree
-        self.catalogue = catalogue
-        self.prefix = prefix
-
-    def fail(self, key: Key, problem: str) -> TokzooError:
-        """An error at a key: where, what, and where the value was written."""
-        place = f"{self.prefix}{'.'.join(key)}".rstrip(".")
-        return TokzooError(f"{place}{': ' if place else ''}{problem} ({self.tree.origin(key)})")
-
-    def each(self, /, *checks: Callable[[], Any], **makers: Callable[[], Any]) -> dict[str, Any]:
-        """What each maker gives; where checks or makers fail, all their errors in one, a line each."""
-        found: dict[str, Any] = {}
-        errors: dict[str, None] = {}
-        for name, make in [*((None, check) for check in checks), *makers.items()]:
-            try:
-                made = make()
-            except TokzooError as error:
-                errors.update(dict.fromkeys(str(error).splitlines()))
-            else:
-                if name is not None:
-                    found[name] = made
-        if errors:
-            raise TokzooError("\n".join(errors))
-        return found
-
-    def mapping(self, key: Key, known: tuple[str, ...] | None = None) -> dict[str, Any]:
-        """The mapping at ``key`` ({} where there is none), its keys checked against ``known``."""
-        value = self.value(key)
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise self.fail(key, f"expected a mapping, found {value!r}")
-        unknown = [name for name in value if known and name not in known]
-        if unknown:
-            lines = [str(self.fail((*key, name), f"unknown; {suggest(name, known or ())}")) for name in unknown]
-            raise TokzooError("\n".join(lines))
-        return value
-
-    def value(self, key: Key) -> Any:
-        """The value at ``key``, None where it is not given."""
-        value: Any = self.tree.data
-        for name in key:
-            if isinstance(value, list):
-                value = value[int(name)]
-            else:
-                value = value.get(name) if isinstance(value, Mapping) else None
-        return value
-
-    def slot(self, kind: str, key: Key) -> Slot:
-        """The component at ``key``, which must be given."""
-        return self._placed(key, lambda: self._slot(kind, self.value(key)))
-
-    def validate(self, model: type[C], data: Any, key: Key) -> C:
-        """``data`` as a config model; every mistake in one error, a line each."""
-        return self._placed(key, lambda: self._config(model, data))
-
-    def fields(self, model: type[C]) -> C:
-        """The model's fields from the top of the tree; null is as good as not given."""
-        given = {name: self.value((name,)) for name in model.model_fields}
-        return self.validate(model, {name: value for name, value in given.items() if value is not None}, ())
-
-    def _placed(self, key: Key, make: Callable[[], Any]) -> Any:
-        try:
-            return make()
-        except Mistakes as mistakes:
-            lines = [str(self.fail((*key, *inner), text)) for inner, text in mistakes.problems]
-            raise TokzooError("\n".join(lines)) from None
-
-    def _slot(self, kind: str, value: Any) -> Slot:
-        if value is None:
-            names = ", ".join(entry.spec.name for entry in self.catalogue.of_kind(kind))
-            raise Mistakes([((), f"missing; give the name of one: {names or 'none is known'}")])
-        fields = {"use": value} if isinstance(value, str) else value
-        if not isinstance(fields, Mapping) or not isinstance(fields.get("use"), str):
-            raise Mistakes([((), f"expected {{use: NAME, …}} with the name of a component, found {value!r}")])
-        try:
-            entry = self.catalogue.get(kind, fields["use"])
-        except TokzooError as error:
-            raise Mistakes([(("use",), str(error))]) from None
-        rest = {name: field for name, field in fields.items() if name != "use"}
-        return Slot(kind, entry, self._config(entry.spec.config, rest))
-
-    def _config(self, model: type[C], data: Any) -> C:
-        def reference(kind: str, value: Any) -> Slot:
-            try:
-                return self._slot(kind, value)
-            except Mistakes as mistakes:
-                # Through pydantic, which knows the key of the field that refers.
-                raise PydanticCustomError(REFERENCE, REFERENCE, {"problems": mistakes.problems}) from None
-
-        try:
-            made = model.model_validate(data, context={"resolve": reference})
-        except ValidationError as error:
-            raise Mistakes(explain(model, data, error)) from None
-        problems = list(not_finite(made.model_dump()))
-        if problems:
-            raise Mistakes(problems)
-        return made
 
 
 def resolve_recipe(tree: Tree, catalogue: Catalogue) -> Recipe:
@@ -175,6 +70,7 @@ def resolve_recipe(tree: Tree, catalogue: Catalogue) -> Recipe:
         partial(at.mapping, (), RECIPE_KEYS),
         partial(at.mapping, ("train",), ("tokenizer", "ar")),
         fields=partial(at.fields, RecipeFields),
+        weights=partial(_weights, at),
         **{part: partial(at.slot, part, (part,)) for part in PARTS},
         regularizers=partial(_regularizers, at),
         train=lambda: at.validate(Optimization, at.mapping(("train", "tokenizer")), ("train", "tokenizer")),
@@ -189,6 +85,19 @@ def resolve_recipe(tree: Tree, catalogue: Catalogue) -> Recipe:
         origins=tree.origins,
         **found,
     )
+
+
+def _weights(at: Resolver) -> Saved | None:
+    """The saved tokenizer whose weights are judged instead of trained ones."""
+    given = at.value(("weights",))
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        raise at.fail(("weights",), f"expected the folder of a saved tokenizer, found {given!r}")
+    try:
+        return Saved.read(Path(given).expanduser())
+    except TokzooError as error:
+        raise at.fail(("weights",), str(error)) from None
 
 
 def _regularizers(at: Resolver) -> dict[str, Slot]:
@@ -231,8 +140,11 @@ def resolve_track(tree: Tree, catalogue: Catalogue, *, official: bool) -> Track:
         origins=tree.origins,
     )
     _check_columns(at, track)
-    if official:
-        return track
+    return track if official else unofficial(track)
+
+
+def unofficial(track: Track) -> Track:
+    """The track under an id that says it was overridden, and how."""
     return replace(track, id=f"{track.id}+{content_hash(track_identity(track), 8)}")
 
 

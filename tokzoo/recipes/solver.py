@@ -11,7 +11,8 @@ from tokzoo.contracts.configs import EncoderConfig, QuantizerConfig, Regularizer
 from tokzoo.contracts.errors import Refusal
 from tokzoo.contracts.specs import FEATURE_MAP_DECODING, Chain, CodeSpec, HiddenSpec, ImageSpec, LatentSpec, Tap
 from tokzoo.recipes.models import Probe, Recipe, Slot
-from tokzoo.recipes.resolve import PARTS, Resolver
+from tokzoo.recipes.resolve import PARTS
+from tokzoo.recipes.resolver import Resolver
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue
 

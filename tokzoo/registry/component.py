@@ -74,11 +74,20 @@ def load_target(spec: ComponentSpec) -> Any:
     Raises:
         TokzooError: the target cannot be imported or has no such name; with what it needs installed, if it says so.
     """
-    if not isinstance(spec.target, str):
-        return spec.target
-    module, _, name = spec.target.partition(":")
+    needs = f"; it needs the optional dependencies {', '.join(spec.extras)}" if spec.extras else ""
+    return import_target(spec.target, f"component {spec.kind}/{spec.name}", needs)
+
+
+def import_target(target: str | type, whose: str, hint: str = "") -> Any:
+    """What ``"module:name"`` stands for; a class stands for itself.
+
+    Raises:
+        TokzooError: it cannot be imported, or has no such name.
+    """
+    if not isinstance(target, str):
+        return target
+    module, _, name = target.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        needs = f"; it needs the optional dependencies {', '.join(spec.extras)}" if spec.extras else ""
-        raise TokzooError(f"component {spec.kind}/{spec.name}: cannot load {spec.target}: {error}{needs}") from error
+        raise TokzooError(f"{whose}: cannot load {target}: {error}{hint}") from error

@@ -7,6 +7,7 @@ from typing import Any
 import pluggy
 
 from tokzoo.registry.component import ComponentSpec
+from tokzoo.registry.formats import FormatSpec
 
 PROJECT = "tokzoo"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -34,6 +35,12 @@ def tokzoo_tracks() -> Path:
 @hookspec
 def tokzoo_suites() -> Path:
     """A folder of suites, one ``NAME.yaml`` each."""
+    raise NotImplementedError
+
+
+@hookspec
+def tokzoo_formats() -> Sequence[FormatSpec]:
+    """Foreign checkpoint formats the plugin reads and writes. Must not import torch: a target is a lazy string."""
     raise NotImplementedError
 
 

@@ -13,6 +13,7 @@ from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.registry import hookspecs
 from tokzoo.registry.catalogue import Entry
 from tokzoo.registry.component import ComponentSpec
+from tokzoo.registry.formats import FormatSpec, checked_formats
 
 FILES = ("recipes", "tracks", "suites")
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("tokzoo_"))
@@ -25,13 +26,15 @@ class Offers:
 
     entries: list[Entry]
     files: dict[str, dict[str, Path]]
+    formats: dict[str, FormatSpec]
     renderers: dict[str, str]
 
     def names(self) -> list[str]:
         """Each offer as ``kind/name``."""
         components = [f"{entry.spec.kind}/{entry.spec.name}" for entry in self.entries]
         files = [f"{what[:-1]}/{name}" for what in FILES for name in self.files[what]]
-        return [*components, *files, *(f"renderer/{name}" for name in self.renderers)]
+        others = [*(f"format/{name}" for name in self.formats), *(f"renderer/{name}" for name in self.renderers)]
+        return [*components, *files, *others]
 
 
 def ask(manager: pluggy.PluginManager, module: ModuleType, plugin: str, source_hash: str | None) -> Offers:
@@ -42,7 +45,8 @@ def ask(manager: pluggy.PluginManager, module: ModuleType, plugin: str, source_h
     """
     entries = [Entry(spec, plugin, source_hash) for spec in _components(_answer(manager, module, "tokzoo_components"))]
     files = {what: _yaml_files(_answer(manager, module, f"tokzoo_{what}"), f"tokzoo_{what}") for what in FILES}
-    return Offers(entries, files, _renderers(_answer(manager, module, "tokzoo_renderers")))
+    formats = checked_formats(_answer(manager, module, "tokzoo_formats"))
+    return Offers(entries, files, formats, _renderers(_answer(manager, module, "tokzoo_renderers")))
 
 
 def call(manager: pluggy.PluginManager, module: ModuleType, hook: str, **arguments: Any) -> Any:

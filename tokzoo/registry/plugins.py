@@ -20,6 +20,7 @@ from tokzoo._version import TOKZOO_API
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.registry import hookspecs
 from tokzoo.registry.catalogue import Catalogue
+from tokzoo.registry.formats import FormatSpec
 from tokzoo.registry.offers import FILES, Offers, ask, call, describe, misspelt
 
 __all__ = ["FILES", "Plugin", "Registry", "find_file", "load_registry"]
@@ -59,6 +60,7 @@ class Registry:
     recipes: dict[str, Path] = field(default_factory=dict)
     tracks: dict[str, Path] = field(default_factory=dict)
     suites: dict[str, Path] = field(default_factory=dict)
+    formats: dict[str, FormatSpec] = field(default_factory=dict)
     renderers: dict[str, str] = field(default_factory=dict)
     manager: pluggy.PluginManager = field(default_factory=lambda: pluggy.PluginManager(hookspecs.PROJECT))
 
@@ -176,6 +178,7 @@ def _take_in(registry: Registry, plugin: Plugin, load: Loader) -> None:
         registry.components.add(entry)
     for what in FILES:
         getattr(registry, what).update(offers.files[what])
+    registry.formats.update(offers.formats)
     registry.renderers.update(offers.renderers)
 
 

@@ -26,7 +26,7 @@ from tokzoo.contracts.interfaces import ARModel, Decoder, Encoder, Quantizer
 from tokzoo.contracts.outputs import Progress, StepContext
 from tokzoo.contracts.specs import CodeSpec, ImageSpec, LatentSpec
 from tokzoo.recipes.models import Slot
-from tokzoo.recipes.resolve import Resolver
+from tokzoo.recipes.resolver import Resolver
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue, Entry
 

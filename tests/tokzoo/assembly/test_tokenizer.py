@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tokzoo import Progress, StepContext, Tokenizer, TokzooError
-from tokzoo.assembly.tokenizer import DESCRIPTION, WEIGHTS
+from tokzoo.recipes.saved import DESCRIPTION, WEIGHTS
 from tokzoo.registry.catalogue import Catalogue
 
 FULL_VQ = {"use": "vq", "codes": 16, "dim": 4, "warmup": 2, "kmeans": True, "revive": {}}

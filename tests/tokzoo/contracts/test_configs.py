@@ -18,7 +18,7 @@ class Aligned(RegularizerConfig):
 class FakeSlot:
     use, config = "dino", None
 
-    def dump(self):
+    def dump(self, places=True):
         return {"use": "dino", "size": 2}
 
 

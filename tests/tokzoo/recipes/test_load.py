@@ -6,6 +6,8 @@ import pytest
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.load import Axis, Changes, Plan, grid, load_suite, load_track, plan_recipes
+from tokzoo.recipes.resolve import track_identity
+from tokzoo.registry.plugins import load_registry
 
 
 def test_later_says_win_default_recipe_file_command_line(zoo):
@@ -242,3 +244,14 @@ def test_the_shipped_tracks_are_right():
     assert registry.tracks
     for name in registry.tracks:
         assert load_track(name, registry).id == name
+
+
+def test_a_track_of_data_from_elsewhere_stays_itself_when_told_where_they_are():
+    registry = load_registry()
+    told = load_track("imagenet256-probe", registry, [(("dataset", "root"), "somewhere")])
+    assert told.id == "imagenet256-probe@1"
+    assert track_identity(told) == track_identity(load_track("imagenet256-probe", registry))
+    for change in ((("tokenizer", "batch"), 128), (("dataset", "size"), 128)):
+        assert load_track("imagenet256-probe", registry, [change]).id.startswith("imagenet256-probe@1+")
+    # The embedded dataset has another content at its root.
+    assert load_track("fashion-quick", registry, [(("dataset", "root"), "somewhere")]).id.startswith("fashion-quick@1+")

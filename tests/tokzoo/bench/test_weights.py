@@ -1,0 +1,71 @@
+"""A saved tokenizer judged as it is: nothing of it is trained, and its record says so."""
+
+import json
+import shutil
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def judged(finished):
+    """The finished run's own tokenizer, judged as if it had come from elsewhere, for two seeds of the AR model."""
+    (folder,) = (finished.folder / "runs" / "cache" / "tokenizer").iterdir()
+    shutil.copytree(folder, finished.folder / "saved")
+    finished.judged = finished(*finished.tiny, "weights=saved", "--seeds", "0-1", "--out", "judged").stdout
+    return finished
+
+
+def test_it_is_judged_like_the_one_that_was_trained(judged):
+    (trained,) = judged.records()
+    for record in judged.records("judged"):
+        assert record["origin"] == "imported"
+        assert record["metrics"]["reconstruction.psnr"] == trained["metrics"]["reconstruction.psnr"]
+        assert record["recipe"]["content"]["weights"].startswith("sha256:")
+        assert "saved" not in json.dumps(record)
+    same_seed = next(record for record in judged.records("judged") if record["seed"] == 0)
+    assert same_seed["metrics"]["ar.bits_per_image"] == trained["metrics"]["ar.bits_per_image"]
+
+
+def test_it_is_the_same_for_every_seed(judged):
+    first, second = judged.records("judged")
+    assert first["stages"]["tokenizer"] == second["stages"]["tokenizer"]
+    assert first["stages"]["ar"] != second["stages"]["ar"]
+    (folder,) = (judged.folder / "judged" / "cache" / "tokenizer").iterdir()
+    assert not (folder / "events.jsonl").exists()
+
+
+def test_the_table_says_where_it_is_from(judged):
+    assert "imported" in judged.judged
+
+
+def test_a_folder_with_a_recipe_runs_by_its_path(judged):
+    recipe = (judged.folder / "saved" / "tokenizer.json").read_text()
+    content = {**json.loads(recipe)["recipe"], "weights": "."}
+    (judged.folder / "saved" / "recipe.yaml").write_text(json.dumps(content))
+    arguments = ["saved" if argument.endswith("tiny.yaml") else argument for argument in judged.tiny]
+    said = judged(*arguments, "--out", "judged").stdout
+    assert "0 cells run, 1 found done" in said
+
+
+OTHER = "track.dataset={use: images, root: pictures, size: 16}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (("weights=nowhere",), "weights: nowhere: not a saved tokenizer"),
+        (("weights=saved", "decoder.layers=2"), "was made with decoder.layers 1, and this recipe says 2"),
+        (("weights=saved", OTHER), "weights: saved is of a 1×32×32 image, and track tiny@1"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_anything_is_done(judged, changes, said):
+    pictures = judged.folder / "pictures"
+    for number in range(20):
+        (pictures / str(number % 2)).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (number, 0, 0)).save(pictures / str(number % 2) / f"{number}.png")
+    plain = [argument for argument in judged.tiny if not (OTHER in changes and argument.startswith("track.dataset"))]
+    env = {"TOKZOO_CACHE": str(judged.folder / "cache")}
+    done = judged(*plain, *changes, "--out", "none", code=2, env=env)
+    assert said in done.stderr
+    assert not (judged.folder / "none").exists()

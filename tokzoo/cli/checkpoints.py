@@ -1,0 +1,87 @@
+"""``tokzoo import`` and ``tokzoo export``: checkpoints of other code bases."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tokzoo.cli.coding import TokenizerName, check_place, find_tokenizer
+from tokzoo.cli.common import Out, PluginFiles, Strict, registry
+from tokzoo.contracts.errors import TokzooError, suggest
+from tokzoo.registry.plugins import Registry
+
+Family = Annotated[str, typer.Argument(metavar="FAMILY", help="The code base, such as gigatok.")]
+
+
+def import_(
+    family: Family,
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .pt, .pth or .safetensors file.")],
+    recipe: Annotated[str, typer.Option("--recipe", help="What the checkpoint is of, such as gigatok-s-s.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="A new folder, or an empty one.")],
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="NAME", help="Such as model. Default: ema if it is there."),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option("--image-size", min=1, help="Side of its images. Default: as released.")
+    ] = None,
+    plugin: PluginFiles = None,
+    strict_plugins: Strict = False,
+) -> None:
+    """Read a released checkpoint, and write a tokenizer that can be run, encoded and decoded with.
+
+    Every key and shape is verified, and no code in the file is run:
+
+      tokzoo import gigatok VQ_SS256.pt --recipe gigatok-s-s -o ss/
+
+      tokzoo run ss/ --track imagenet256-probe
+    """
+    found = registry(plugin, strict_plugins)
+    kind = _format(found, family)
+    check_place("-o", output)
+    from tokzoo.contracts.specs import ImageSpec
+    from tokzoo.recipes.load import load_recipe
+
+    resolved = load_recipe(recipe, found)
+    # torch is slow to import, and not needed to find mistakes above.
+    from tokzoo.assembly.foreign import import_checkpoint
+
+    image = None if image_size is None else ImageSpec(kind.image.channels, (image_size, image_size))
+    done = import_checkpoint(checkpoint, kind, resolved, found.components, output, image, weights)
+    part = f" of '{done.weights}'" if done.weights else ""
+    typer.echo(
+        f"{done.tensors} tensors{part}, {done.parameters:,} numbers, every key and shape as it must be: {output}"
+    )
+    if done.without:
+        typer.echo(f"the file holds nothing of the regularizers {', '.join(done.without)}")
+    if done.unread:
+        typer.echo(f"not read: {', '.join(done.unread)}")
+
+
+def export(
+    family: Family,
+    tokenizer: TokenizerName,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Such as tokenizer.pt.")],
+    out: Out = Path("runs"),
+    plugin: PluginFiles = None,
+    strict_plugins: Strict = False,
+) -> None:
+    """Write a tokenizer as a checkpoint that the code base it came from can read.
+
+    tokzoo export gigatok --tokenizer ss/ -o ss.pt
+    """
+    found = registry(plugin, strict_plugins)
+    kind = _format(found, family)
+    where = find_tokenizer(tokenizer, out)
+    if output.exists():
+        raise TokzooError(f"-o {output}: is there already; name a new file")
+    check_place("-o", output)
+    from tokzoo.assembly.foreign import export_checkpoint
+
+    typer.echo(f"{export_checkpoint(where, kind, found.components, output)} tensors: {output}")
+
+
+def _format(found: Registry, family: str) -> Any:
+    if family not in found.formats:
+        raise TokzooError(f"family '{family}': unknown; {suggest(family, found.formats)}")
+    return found.formats[family].load()
