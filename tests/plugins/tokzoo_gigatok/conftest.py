@@ -1,4 +1,4 @@
-"""Lets the tests of this folder import ``original_layout``, which lies beside them."""
+"""Lets the tests of this folder import ``goldens``, which lies beside them."""
 
 import sys
 from pathlib import Path
