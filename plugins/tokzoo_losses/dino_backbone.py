@@ -7,9 +7,9 @@ import torch
 from timm.models import VisionTransformer, load_state_dict
 from torch import Tensor, nn
 
-from tokzoo import TokzooError
+from tokzoo.contracts.errors import TokzooError, describe
+from tokzoo.nn.pretrained import shapes_only, timm_network
 from tokzoo_losses.adversary_configs import DinoDiscConfig
-from tokzoo_losses.frozen_network import shapes_only
 
 WHO = "regularizer 'dinodisc':"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -74,16 +74,11 @@ def load_transformer(config: DinoDiscConfig) -> nn.Module:
     outline = outlined(config)
     if shapes_only():
         return outline
-    # Weights of a file go through the model's own renaming and resampling as those of the hub do, and must fit exactly.
-    given = None if config.weights is None else {"state_dict": stored(config.weights, config.model), "num_classes": 0}
+    tensors = None if config.weights is None else stored(config.weights, config.model)
     try:
-        vit = timm.create_model(
-            config.model, pretrained=True, pretrained_cfg_overlay=given, num_classes=0, img_size=config.image_size
-        )
+        return timm_network(config.model, config.image_size, tensors)
     except Exception as error:  # anything that the hub's client, the connection or the model may raise
-        raise TokzooError(f"{WHO} {_cannot(config)} ({_reason(error)})") from error
-    vit.pretrained_cfg.pop("state_dict", None)  # or a file's weights would stay in memory twice
-    return vit
+        raise TokzooError(f"{WHO} {_cannot(config)} ({describe(error)})") from error
 
 
 def outlined(config: DinoDiscConfig) -> nn.Module:
@@ -98,7 +93,7 @@ def outlined(config: DinoDiscConfig) -> nn.Module:
         with torch.device("meta"):
             vit = timm.create_model(config.model, num_classes=0, img_size=config.image_size)
     except (TypeError, RuntimeError) as error:
-        raise TokzooError(f"{WHO} {config.model} cannot be made ({_reason(error)}); choose another model") from error
+        raise TokzooError(f"{WHO} {config.model} cannot be made ({describe(error)}); choose another model") from error
     if not isinstance(vit, VisionTransformer) or vit.cls_token is None:
         raise TokzooError(f"{WHO} {config.model} is no vision transformer with a class token: choose another model")
     if config.readouts[-1] > len(vit.blocks):
@@ -121,7 +116,7 @@ def stored(path: Path, model: str) -> dict[str, Tensor]:
         tensors = load_state_dict(str(path))
     except Exception as error:  # anything that a damaged file may raise
         raise TokzooError(
-            f"{WHO} weights: {path} cannot be read ({_reason(error)}); it should be {_source(model)}"
+            f"{WHO} weights: {path} cannot be read ({describe(error)}); it should be {_source(model)}"
         ) from error
     return {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
 
@@ -138,9 +133,3 @@ def _cannot(config: DinoDiscConfig) -> str:
 def _source(model: str) -> str:
     """The file that holds the weights, in words."""
     return f"model.safetensors of https://huggingface.co/timm/{model}"
-
-
-def _reason(error: BaseException) -> str:
-    """An error in one line that is not long."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text if len(text) <= 120 else text[:120] + '…'}"

@@ -3,15 +3,9 @@
 from collections.abc import Callable
 from typing import Self
 
-import torch
 from torch import Tensor, nn
 
 from tokzoo import Regularizer
-
-
-def shapes_only() -> bool:
-    """Whether modules are now built for their shapes alone (to count parameters), so that no weights are needed."""
-    return torch.get_default_device().type == "meta"
 
 
 class WithFrozenNetwork(Regularizer):

@@ -19,7 +19,8 @@ from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from tokzoo import ImageSpec
-from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.errors import TokzooError, describe
+from tokzoo.nn.pretrained import shapes_only
 from tokzoo_teachers.open_clip_config import OpenClipConfig
 from tokzoo_teachers.pretrained import (
     PretrainedTeacher,
@@ -28,8 +29,6 @@ from tokzoo_teachers.pretrained import (
     from_file,
     from_hub,
     on_hub,
-    reason,
-    shapes_only,
 )
 
 WHO = "teacher 'open-clip':"
@@ -110,7 +109,7 @@ def from_repository(config: OpenClipConfig) -> Known:
         return Known(described["model_cfg"], described.get("preprocess_cfg", {}), on_hub(WEIGHTS, repository))
     except Exception as error:  # anything that the hub's client or a damaged file may raise
         raise TokzooError(
-            f"{WHO} {on_hub(DESCRIPTION, repository)} is not at hand and cannot be fetched ({reason(error)}); "
+            f"{WHO} {on_hub(DESCRIPTION, repository)} is not at hand and cannot be fetched ({describe(error)}); "
             "name the model as open_clip does (such as ViT-L-14 with pretrained: dfn2b), "
             f"download {on_hub(WEIGHTS, repository)} and set the teacher's weights to its path"
         ) from error

@@ -16,7 +16,7 @@ from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from tokzoo import ImageSpec, Teacher
-from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.errors import TokzooError, describe
 from tokzoo.nn.nearest import at_least_float32, without_autocast
 from tokzoo_teachers.pretrained_config import PretrainedConfig
 
@@ -68,11 +68,6 @@ def _precision(device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else without_autocast(device)
 
 
-def shapes_only() -> bool:
-    """Whether modules are now built for their shapes alone, so that no weights are needed."""
-    return torch.get_default_device().type == "meta"
-
-
 def from_hub(who: str, config: PretrainedConfig, source: str, make: Callable[[], nn.Module]) -> nn.Module:
     """The network that ``make`` gives, with weights from the library's hub or its cache.
 
@@ -83,7 +78,7 @@ def from_hub(who: str, config: PretrainedConfig, source: str, make: Callable[[],
         return make()
     except Exception as error:  # anything that a hub's client, the connection or the model may raise
         raise TokzooError(
-            f"{who} the weights of {config.model} are not at hand and cannot be fetched ({reason(error)}); "
+            f"{who} the weights of {config.model} are not at hand and cannot be fetched ({describe(error)}); "
             f"download {source} and set the teacher's weights to its path"
         ) from error
 
@@ -103,7 +98,7 @@ def from_file(
         return make(load_state_dict(str(path)))
     except Exception as error:  # anything that a damaged file may raise
         raise TokzooError(
-            f"{who} weights: {path} is not of {config.model} ({reason(error)}); it should be {source}"
+            f"{who} weights: {path} is not of {config.model} ({describe(error)}); it should be {source}"
         ) from error
 
 
@@ -129,9 +124,3 @@ def did_you_mean(name: str, names: Iterable[str], otherwise: str) -> str:
 def on_hub(file: str, repository: str) -> str:
     """A file of the Hugging Face hub, in words."""
     return f"{file} of https://huggingface.co/{repository}"
-
-
-def reason(error: BaseException) -> str:
-    """An error in one line that is not long."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text if len(text) <= 120 else text[:120] + '…'}"

@@ -4,8 +4,6 @@ GigaTok (arXiv 2504.08736) aligns with DINOv2 (arXiv 2304.07193), the default he
 (2303.15343), CLIP (2103.00020) and MAE (2111.06377) are had by their names in timm.
 """
 
-from typing import Any
-
 import timm
 import torch
 from timm.models import PretrainedCfg
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 
 from tokzoo import ImageSpec
 from tokzoo.contracts.errors import TokzooError
+from tokzoo.nn.pretrained import shapes_only, timm_network
 from tokzoo_teachers.pretrained import (
     PretrainedTeacher,
     check_grid,
@@ -20,7 +19,6 @@ from tokzoo_teachers.pretrained import (
     from_file,
     from_hub,
     on_hub,
-    shapes_only,
 )
 from tokzoo_teachers.timm_config import TimmConfig
 
@@ -92,20 +90,11 @@ def pretrained(config: TimmConfig, about: PretrainedCfg) -> nn.Module:
 
     def make(stored: dict[str, Tensor]) -> nn.Module:
         kept = {name: tensor for name, tensor in stored.items() if name.rpartition(".")[0] not in heads}
-        # As weights of no classes they go through the model's own renaming and resampling, and must fit exactly.
-        network = _create(config, {"state_dict": kept, "num_classes": 0})
-        del network.pretrained_cfg["state_dict"]  # or they would stay in memory twice
-        return network
+        return timm_network(config.model, config.image_size, kept)
 
     if config.weights is None:
-        return from_hub(WHO, config, _source(about), lambda: _create(config, {}))
+        return from_hub(WHO, config, _source(about), lambda: timm_network(config.model, config.image_size))
     return from_file(WHO, config, _source(about), make)
-
-
-def _create(config: TimmConfig, overlay: dict[str, Any]) -> nn.Module:
-    return timm.create_model(
-        config.model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0, img_size=config.image_size
-    )
 
 
 def _source(about: PretrainedCfg) -> str:

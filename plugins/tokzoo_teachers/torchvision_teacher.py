@@ -11,7 +11,8 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 
 from tokzoo import ImageSpec
 from tokzoo.contracts.errors import TokzooError, suggest
-from tokzoo_teachers.pretrained import PretrainedTeacher, check_grid, did_you_mean, from_file, from_hub, shapes_only
+from tokzoo.nn.pretrained import shapes_only
+from tokzoo_teachers.pretrained import PretrainedTeacher, check_grid, did_you_mean, from_file, from_hub
 from tokzoo_teachers.torchvision_config import TorchvisionConfig
 
 WHO = "teacher 'torchvision':"

@@ -40,6 +40,19 @@ TOKENIZER, REGULARIZER = "tokenizer.", "regularizers."
 
 
 @dataclass(frozen=True, slots=True)
+class Exported:
+    """What came of an export.
+
+    Attributes:
+        tensors: how many were written.
+        left_out: of the saved ones, those that such files keep nowhere, by our names.
+    """
+
+    tensors: int
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Imported:
     """What came of an import.
 
@@ -100,11 +113,8 @@ def import_checkpoint(
     return Imported(name, len(tensors), count, tuple(without), left)
 
 
-def export_checkpoint(folder: Path, kind: CheckpointFormat, catalogue: Catalogue, path: Path) -> int:
+def export_checkpoint(folder: Path, kind: CheckpointFormat, catalogue: Catalogue, path: Path) -> Exported:
     """Write a saved tokenizer, with the regularizers saved beside it, as a checkpoint that its origin can read.
-
-    Returns:
-        How many tensors were written.
 
     Raises:
         TokzooError: not a tokenizer's folder, or one that such checkpoints cannot hold.
@@ -123,7 +133,7 @@ def export_checkpoint(folder: Path, kind: CheckpointFormat, catalogue: Catalogue
         sections[place.section][place.key] = torch.zeros(place.shape)
     content = {kind.written if name == WEIGHTS_SECTION else name: tensors for name, tensors in sections.items()}
     write_atomic(path, lambda temporary: torch.save(content, temporary))
-    return sum(map(len, sections.values()))
+    return Exported(sum(map(len, sections.values())), tuple(name for name in ours if name not in kept))
 
 
 def read_sections(

@@ -78,7 +78,11 @@ def export(
     check_place("-o", output)
     from tokzoo.assembly.foreign import export_checkpoint
 
-    typer.echo(f"{export_checkpoint(where, kind, found.components, output)} tensors: {output}")
+    done = export_checkpoint(where, kind, found.components, output)
+    typer.echo(f"{done.tensors} tensors: {output}")
+    if done.left_out:
+        parts = sorted({".".join(name.split(".")[:2]) for name in done.left_out})
+        typer.echo(f"not written, for such files have no place for it: {', '.join(parts)}")
 
 
 def _format(found: Registry, family: str) -> Any:

@@ -16,8 +16,22 @@ class Refusal(TokzooError):
     """
 
 
+class Broken(TokzooError):
+    """A component raised what it should not: a mistake in its code, told with the component and its plugin."""
+
+
 class Diverged(TokzooError):
     """Training produced a non-finite number; the message names the term and the step."""
+
+
+ONE_LINE = 300
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line; its type is told where it was not meant for the user."""
+    text = " ".join(str(error).split()) or "no message"
+    kind = "" if isinstance(error, TokzooError) else f"{type(error).__name__}: "
+    return kind + (text if len(text) <= ONE_LINE else f"{text[:ONE_LINE]}…")
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -106,6 +106,15 @@ def test_round_trip_is_bit_identical(released, recipe, tmp_path):
     assert {name.split(".")[0] for name in heads} == {"semantic", "adversarial"}
 
 
+def test_what_such_files_keep_nowhere_is_told(released, recipe, tmp_path):
+    torch.save(released, tmp_path / "released.pt")
+    bring(tmp_path / "released.pt", recipe, tmp_path / "ours")
+    path = tmp_path / "ours" / REGULARIZERS
+    save_file({**load_file(path), "adversarial.mean_of_real": torch.zeros(())}, path)
+    said = call("export", "gigatok", "--tokenizer", tmp_path / "ours", "-o", tmp_path / "back.pt")
+    assert "not written, for such files have no place for it: regularizers.adversarial" in said
+
+
 def wrapped(tensors, wrapper):
     return {f"{wrapper}{name}": tensor for name, tensor in tensors.items()}
 
