@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from tokzoo.contracts.configs import ARConfig
-from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.errors import Broken, TokzooError, describe
 from tokzoo.contracts.interfaces import (
     ARModel,
     Dataset,
@@ -35,6 +35,7 @@ def build(slot: Slot, interface: type[T], *promised: Any) -> T:
 
     Raises:
         TokzooError: its target cannot be imported, or is not of the interface its kind promises.
+        Broken: its constructor raised an error not meant for the user.
     """
     target = load_target(slot.entry.spec)
     where = f"{slot.kind} '{slot.use}' (plugin {slot.entry.plugin})"
@@ -43,7 +44,12 @@ def build(slot: Slot, interface: type[T], *promised: Any) -> T:
     abstract = sorted(getattr(target, "__abstractmethods__", ()))
     if abstract:
         raise TokzooError(f"{where}: {target.__name__} does not implement {', '.join(abstract)}")
-    made: T = target(slot.config, *promised)  # type: ignore[call-arg]
+    try:
+        made: T = target(slot.config, *promised)  # type: ignore[call-arg]
+    except (TokzooError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise Broken(f"{where} cannot be built: {describe(error)}") from error
     return made
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Layout = Literal["grid", "sequence"]
+"""How the vectors of a latent are arranged: in rows and columns, or in a row."""
+
 ASSIGNMENT = "assignment"
 FEATURE_MAP_DECODING = "feature_map_decoding"
 CROPS = "crops"

@@ -46,13 +46,16 @@ def tokzoo_formats() -> Sequence[FormatSpec]:
 
 @hookspec
 def tokzoo_renderers() -> dict[str, str]:
-    """Table formats by name, each a lazy ``"module:function"`` from a table to text."""
+    """Formats of ``tokzoo leaderboard show --format NAME``, each a lazy ``"module:function"``.
+
+    The function is given a table as plain values, as ``tokzoo leaderboard show --json`` prints one, and returns text.
+    """
     raise NotImplementedError
 
 
 @hookspec
 def tokzoo_commands(app: Any) -> None:
-    """Add commands to the typer application ``app``."""
+    """Add commands to the typer application ``app``, which holds this plugin's commands alone."""
 
 
 @hookspec

@@ -9,7 +9,7 @@ from typing import Any
 
 import pluggy
 
-from tokzoo.contracts.errors import TokzooError, suggest
+from tokzoo.contracts.errors import TokzooError, describe, suggest
 from tokzoo.registry import hookspecs
 from tokzoo.registry.catalogue import Entry
 from tokzoo.registry.component import ComponentSpec
@@ -17,7 +17,6 @@ from tokzoo.registry.formats import FormatSpec, checked_formats
 
 FILES = ("recipes", "tracks", "suites")
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("tokzoo_"))
-ONE_LINE = 300
 
 
 @dataclass(slots=True)
@@ -54,13 +53,6 @@ def call(manager: pluggy.PluginManager, module: ModuleType, hook: str, **argumen
     others = [other for other in manager.get_plugins() if other is not module]
     results = manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
     return results[0] if results else None
-
-
-def describe(error: BaseException) -> str:
-    """An error in one line."""
-    text = " ".join(str(error).split()) or "no message"
-    kind = "" if isinstance(error, TokzooError) else f"{type(error).__name__}: "
-    return kind + (text if len(text) <= ONE_LINE else f"{text[:ONE_LINE]}…")
 
 
 def misspelt(manager: pluggy.PluginManager, module: ModuleType) -> Iterator[str]:

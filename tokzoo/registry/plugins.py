@@ -6,8 +6,11 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,16 +20,18 @@ from typing import Any
 import pluggy
 
 from tokzoo._version import TOKZOO_API
-from tokzoo.contracts.errors import TokzooError, suggest
+from tokzoo.contracts.errors import TokzooError, describe, suggest
 from tokzoo.registry import hookspecs
 from tokzoo.registry.catalogue import Catalogue
 from tokzoo.registry.formats import FormatSpec
-from tokzoo.registry.offers import FILES, Offers, ask, call, describe, misspelt
+from tokzoo.registry.offers import FILES, Offers, ask, call, misspelt
 
 __all__ = ["FILES", "Plugin", "Registry", "find_file", "load_registry"]
 
 GROUP = "tokzoo"
 ALLOW_VARIABLE = "TOKZOO_PLUGINS"
+SLOW_SECONDS = 0.5
+"""Processor time from which on loading one plugin is worth a note: every command waits for it."""
 
 
 @dataclass(slots=True)
@@ -35,20 +40,35 @@ class Plugin:
 
     Attributes:
         origin: its distribution, or the path of a file plugin.
+        target: the module its entry point names; "" for a file plugin.
         source_hash: of a file plugin's text; part of what its components are cached by.
+        api: the range of API versions it states; None: it states none.
         error: one line, where it could not be taken in; it then offers nothing.
+        traceback: where in its code that was.
         notes: what its author should know although it works.
         offers: what was taken in of it, each as ``kind/name``.
+        hooks: the hooks it implements.
+        seconds: processor time it took to load and to ask.
     """
 
     name: str
     origin: str
     version: str = ""
+    target: str = ""
     source_hash: str | None = None
+    api: Any = None
     error: str | None = None
+    traceback: str = ""
     notes: list[str] = field(default_factory=list)
     offers: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
+    seconds: float = 0.0
     module: ModuleType | None = None
+
+    @property
+    def ours(self) -> bool:
+        """Whether it comes with tokzoo itself."""
+        return self.origin == GROUP and self.source_hash is None
 
 
 @dataclass(slots=True)
@@ -77,11 +97,16 @@ class Registry:
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call an observer hook on every plugin; one that raises is reported and does not stop the run."""
         for plugin in self.plugins:
-            if plugin.error is None and plugin.module is not None:
-                try:
-                    call(self.manager, plugin.module, hook, **arguments)
-                except (Exception, SystemExit) as error:
-                    sys.stderr.write(f"plugin {plugin.name}: {hook} raised {describe(error)}\n")
+            self.notify_one(plugin, hook, **arguments)
+
+    def notify_one(self, plugin: Plugin, hook: str, **arguments: Any) -> None:
+        """Call a hook on one plugin; where it raises, that is reported and nothing else happens."""
+        if plugin.module is None:
+            return
+        try:
+            call(self.manager, plugin.module, hook, **arguments)
+        except (Exception, SystemExit) as error:
+            sys.stderr.write(f"plugin {plugin.name}: {hook} raised {describe(error)}\n")
 
 
 def load_registry(files: Iterable[Path] = (), *, strict: bool = False) -> Registry:
@@ -118,7 +143,7 @@ def _installed() -> list[tuple[Plugin, Loader]]:
             continue
         origin = point.dist.name if point.dist else "?"
         version = point.dist.version if point.dist else ""
-        found.append((Plugin(point.name, origin, version), point.load))
+        found.append((Plugin(point.name, origin, version, target=point.value), point.load))
     missing = (names or set()) - known
     found += [(Plugin(name, ALLOW_VARIABLE), partial(_not_installed, name, known)) for name in missing]
     # Ours first: where two claim one name, the newcomer is the one refused, whatever the installation order.
@@ -156,30 +181,55 @@ def _from_file(path: Path) -> tuple[Plugin, Loader]:
 def _take_in(registry: Registry, plugin: Plugin, load: Loader) -> None:
     """Load, register and ask one plugin; on any error, leave the registry as it was."""
     manager = registry.manager
-    module: ModuleType | None = None
-    try:
-        module = load()
-        _check_api(getattr(module, "TOKZOO_API", (TOKZOO_API, TOKZOO_API)))
-        notes = list(misspelt(manager, module))
-        manager.register(module, name=f"{plugin.origin}:{plugin.name}")
-        manager.check_pending()
-        offers = ask(manager, module, plugin.name, plugin.source_hash)
-        _reject_claimed(registry, plugin, offers)
-    # SystemExit too: a plugin that calls sys.exit at import must not end the command line.
-    except (Exception, SystemExit) as error:
-        plugin.error = describe(error)
-        if module is not None and manager.is_registered(module):
-            manager.unregister(module)
-        return
-    plugin.module = module
-    plugin.notes += notes
+    had_torch, started = "torch" in sys.modules, time.process_time()
+    # What a plugin prints must not end up in what a command prints for machines.
+    with redirect_stdout(sys.stderr):
+        try:
+            offers = _offers(registry, plugin, load)
+        # SystemExit too: a plugin that calls sys.exit at import must not end the command line.
+        except (Exception, SystemExit) as error:
+            plugin.error = describe(error)
+            plugin.traceback = "".join(traceback.format_exception(error))
+            if plugin.module is not None and manager.is_registered(plugin.module):
+                manager.unregister(plugin.module)
+            plugin.module = None
+            return
+        finally:
+            plugin.seconds = time.process_time() - started
     plugin.offers = tuple(offers.names())
+    plugin.notes += _speed_notes(plugin, not had_torch and "torch" in sys.modules)
     for entry in offers.entries:
         registry.components.add(entry)
     for what in FILES:
         getattr(registry, what).update(offers.files[what])
     registry.formats.update(offers.formats)
     registry.renderers.update(offers.renderers)
+
+
+def _offers(registry: Registry, plugin: Plugin, load: Loader) -> Offers:
+    """What a plugin offers, all of it checked; the plugin is then registered."""
+    manager = registry.manager
+    module = plugin.module = load()
+    plugin.api = getattr(module, "TOKZOO_API", None)
+    if plugin.api is not None:
+        _check_api(plugin.api)
+    plugin.notes += misspelt(manager, module)
+    manager.register(module, name=f"{plugin.origin}:{plugin.name}")
+    manager.check_pending()
+    plugin.hooks = tuple(sorted(caller.name for caller in manager.get_hookcallers(module) or ()))
+    offers = ask(manager, module, plugin.name, plugin.source_hash)
+    _reject_claimed(registry, plugin, offers)
+    return offers
+
+
+def _speed_notes(plugin: Plugin, brought_torch: bool) -> Iterable[str]:
+    if brought_torch and plugin.source_hash is None:
+        yield (
+            "imports torch when it is loaded, and every command waits for that: keep configs apart from modules, and "
+            "let targets be 'module:Class'"
+        )
+    elif plugin.seconds > SLOW_SECONDS:
+        yield f"takes {plugin.seconds:.1f} s to load, and every command waits for that: import late what it needs"
 
 
 def _reject_claimed(registry: Registry, plugin: Plugin, offers: Offers) -> None:

@@ -40,6 +40,28 @@ def test_wrong_targets(slot_of, target, message):
         build(slot_of(target), Quantizer)
 
 
+class Raising(tokzoo.Quantizer):
+    error: Exception = ValueError("no codebook")
+
+    def __init__(self, config, latent):
+        raise self.error
+
+    def forward(self, latent): ...
+
+    def decode(self, codes): ...
+
+
+def test_a_constructor_that_raises_is_told_with_its_component(slot_of, monkeypatch):
+    with pytest.raises(
+        tokzoo.Broken, match=r"quantizer 'odd' \(plugin somebody\) cannot be built: ValueError: no codebook"
+    ):
+        build(slot_of(Raising), Quantizer, None)
+    # What is meant for the user is told as it is.
+    monkeypatch.setattr(Raising, "error", tokzoo.TokzooError("weights: there is no file x"))
+    with pytest.raises(tokzoo.TokzooError, match=r"^weights: there is no file x$"):
+        build(slot_of(Raising), Quantizer, None)
+
+
 def test_parts_get_config_and_shapes(make_recipe, make_chain):
     recipe = make_recipe()
     chain = make_chain(recipe)

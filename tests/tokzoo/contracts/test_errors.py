@@ -1,6 +1,6 @@
 import pytest
 
-from tokzoo.contracts.errors import suggest
+from tokzoo.contracts.errors import ONE_LINE, Refusal, describe, suggest
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,16 @@ from tokzoo.contracts.errors import suggest
 )
 def test_the_nearest_name_is_suggested_or_all_are_listed(name, known, said):
     assert suggest(name, known) == said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Refusal("wants a sequence"), "wants a sequence"),
+        (ValueError("two\n  lines"), "ValueError: two lines"),
+        (KeyError(), "KeyError: no message"),
+        (RuntimeError("x" * 999), f"RuntimeError: {'x' * ONE_LINE}…"),
+    ],
+)
+def test_an_error_is_told_in_one_line(error, said):
+    assert describe(error) == said
