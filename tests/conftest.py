@@ -15,6 +15,8 @@ RECIPES = Path(__file__).parent / "data" / "recipes"
 # Before torch is imported: test processes share the cores, and threads that wait for each other would spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# No test fetches weights; without this, each of them would wait for a network that may not be there.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 FASHION = ROOT / "plugins" / "tokzoo_data" / "fashion"
 

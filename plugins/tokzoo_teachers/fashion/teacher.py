@@ -13,6 +13,7 @@ from torch import Tensor
 
 import tokzoo
 from tokzoo.data.files import file_hash
+from tokzoo.nn.pretrained import shapes_only
 from tokzoo_teachers.fashion.network import Network
 
 HERE = Path(__file__).parent
@@ -31,7 +32,8 @@ class FashionTeacher(tokzoo.Teacher):
     def __init__(self, config: Any, image: tokzoo.ImageSpec) -> None:
         super().__init__(config, image)
         config.hidden_spec(image)
-        self.network = load_network(WEIGHTS).eval().requires_grad_(False)
+        network = Network() if shapes_only() else load_network(WEIGHTS)
+        self.network = network.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> "FashionTeacher":
         """Stays in eval mode: batch statistics would make an image's features depend on its neighbours."""
