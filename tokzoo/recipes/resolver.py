@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from tokzoo.contracts.configs import Config
-from tokzoo.contracts.errors import TokzooError, suggest
+from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
 from tokzoo.recipes.mistakes import REFERENCE, Mistakes, explain, not_finite
 from tokzoo.recipes.models import Slot
 from tokzoo.recipes.tree import Key, Tree
@@ -100,7 +100,15 @@ class Resolver:
         except TokzooError as error:
             raise Mistakes([(("use",), str(error))]) from None
         rest = {name: field for name, field in fields.items() if name != "use"}
-        return Slot(kind, entry, self._config(entry.spec.config, rest))
+        try:
+            return Slot(kind, entry, self._config(entry.spec.config, rest))
+        except (Mistakes, PydanticCustomError, TokzooError):
+            raise
+        # A validator of the component's own may raise what pydantic does not take for a wrong value.
+        except Exception as error:
+            raise Broken(
+                f"{kind} '{entry.spec.name}' (plugin {entry.plugin}): its config raised {describe(error)}"
+            ) from error
 
     def _config(self, model: type[C], data: Any) -> C:
         def reference(kind: str, value: Any) -> Slot:

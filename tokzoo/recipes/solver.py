@@ -4,53 +4,95 @@ Encoder → quantizer → decoder → regularizers → AR model. Where a compone
 the reason, and the registered components that would fit. Nothing is inserted silently.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar, cast, get_args
 
-from tokzoo.contracts.configs import EncoderConfig, QuantizerConfig, RegularizerConfig
-from tokzoo.contracts.errors import Refusal
-from tokzoo.contracts.specs import FEATURE_MAP_DECODING, Chain, CodeSpec, HiddenSpec, ImageSpec, LatentSpec, Tap
+from tokzoo.contracts.configs import EncoderConfig, QuantizerConfig
+from tokzoo.contracts.errors import Broken, Refusal, TokzooError, describe
+from tokzoo.contracts.specs import (
+    FEATURE_MAP_DECODING,
+    Chain,
+    CodeSpec,
+    FeatureMapSpec,
+    HiddenSpec,
+    ImageSpec,
+    LatentSpec,
+    Tap,
+)
 from tokzoo.recipes.models import Probe, Recipe, Slot
 from tokzoo.recipes.resolve import PARTS
 from tokzoo.recipes.resolver import Resolver
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue
 
+A = TypeVar("A")
 Question = Callable[[Any], Any]
+Ask = Callable[[str, Slot, Question], Any]
+"""Puts a question to a component's config, and tells what it refuses together with the edge."""
+
+AR_EDGE = "quantizer → ar"
 
 
-class _Solver:
-    def __init__(self, recipe: Recipe, image: ImageSpec, classes: int | None, catalogue: Catalogue) -> None:
-        self.recipe = recipe
-        self.image = image
-        self.classes = classes
-        self.catalogue = catalogue
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """The first half of a chain: what encoder and quantizer agree on, whatever decodes it."""
 
-    def chain(self) -> Chain:
-        recipe, image = self.recipe, self.image
-        encoder = cast(EncoderConfig, recipe.encoder.config)
+    latent: LatentSpec
+    feature_map: FeatureMapSpec | None
+    codes: CodeSpec | None
+    quantized: LatentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Solver:
+    """The walk through one tokenizer, in two steps.
+
+    Attributes:
+        parts: the encoder and the quantizer, and for :meth:`chain` the decoder.
+        regularizers: by role.
+    """
+
+    parts: Mapping[str, Slot]
+    regularizers: Mapping[str, Slot]
+    image: ImageSpec
+    classes: int | None
+    ask: Ask
+
+    def coded(self) -> Coded:
+        """What encoder and quantizer agree on."""
+        image, encoder = self.image, cast(EncoderConfig, self.parts["encoder"].config)
 
         def latent_for(quantizer: QuantizerConfig) -> LatentSpec:
             return encoder.latent_spec(image, quantizer.wants(encoder.layout))
 
-        wanted = self._ask("encoder → quantizer", recipe.quantizer, lambda c: c.wants(encoder.layout))
-        latent = self._ask("image → encoder", recipe.encoder, lambda c: c.latent_spec(image, wanted))
-        feature_map = self._ask("image → encoder", recipe.encoder, lambda c: c.feature_map_spec(image))
+        encodes = partial(self.ask, "image → encoder", self.parts["encoder"])
+        quantizes = partial(self.ask, "encoder → quantizer", self.parts["quantizer"])
+        wanted = quantizes(lambda c: c.wants(encoder.layout))
+        latent = encodes(lambda c: _promised(c.latent_spec(image, wanted), LatentSpec, "latent_spec"))
+        feature_map = encodes(lambda c: _promised(c.feature_map_spec(image), FeatureMapSpec | None, "feature_map_spec"))
         # Another quantizer may want other channels, so each is asked about the latent it would be given.
-        codes = self._ask("encoder → quantizer", recipe.quantizer, lambda c: c.code_spec(latent_for(c)))
-        quantized = self._ask("encoder → quantizer", recipe.quantizer, lambda c: c.hands_on(latent_for(c)))
-        self._ask("quantizer → decoder", recipe.decoder, lambda c: c.accepts(quantized, image))
-        chain = Chain(image, self.classes, latent, quantized, codes, feature_map, self._taps(quantized))
+        codes = quantizes(lambda c: _promised(c.code_spec(latent_for(c)), CodeSpec | None, "code_spec"))
+        quantized = quantizes(lambda c: _promised(c.hands_on(latent_for(c)), LatentSpec, "hands_on"))
+        return Coded(latent, feature_map, codes, quantized)
+
+    def chain(self, coded: Coded) -> Chain:
+        """The whole chain, once the decoder and the regularizers agree to it."""
+        image, quantized = self.image, coded.quantized
+        self.ask("quantizer → decoder", self.parts["decoder"], lambda c: c.accepts(quantized, image))
+        hidden = self._taps(quantized)
+        chain = Chain(image, self.classes, coded.latent, quantized, coded.codes, coded.feature_map, hidden)
         self._check_capabilities()
         self._check_feature_map(chain)
-        for role, slot in recipe.regularizers.items():
-            self._ask(f"tokenizer → regularizers.{role}", slot, lambda c: c.accepts(chain))
+        for role, slot in self.regularizers.items():
+            self.ask(f"tokenizer → regularizers.{role}", slot, lambda c: c.accepts(chain))
         return chain
 
     def _check_feature_map(self, chain: Chain) -> None:
         """Where a regularizer decodes the feature map directly, the decoder must take it."""
         feature_map = chain.feature_map
-        asked = any(FEATURE_MAP_DECODING in slot.config.requires for slot in self.recipe.regularizers.values())
+        asked = any(FEATURE_MAP_DECODING in slot.config.requires for slot in self.regularizers.values())
         if not asked or feature_map is None:
             return
 
@@ -58,62 +100,95 @@ class _Solver:
             decoder.accepts(chain.quantized, chain.image)
             decoder.accepts_feature_map(feature_map, chain.image)
 
-        self._ask("encoder → decoder", self.recipe.decoder, decodes)
+        self.ask("encoder → decoder", self.parts["decoder"], decodes)
 
     def _taps(self, latent: LatentSpec) -> dict[Tap, HiddenSpec]:
         hidden: dict[Tap, HiddenSpec] = {}
-        for role, slot in self.recipe.regularizers.items():
-            for tap in cast(RegularizerConfig, slot.config).taps():
+        for role, slot in self.regularizers.items():
+            for tap in self.ask(f"tokenizer → regularizers.{role}", slot, lambda c: c.taps()):
 
                 def serve(decoder: Any, tap: Tap = tap) -> HiddenSpec:
                     decoder.accepts(latent, self.image)
-                    return cast(HiddenSpec, decoder.hidden_spec(tap, latent, self.image))
+                    answer: HiddenSpec = decoder.hidden_spec(tap, latent, self.image)
+                    return _promised(answer, HiddenSpec, "hidden_spec")
 
-                hidden[tap] = self._ask(f"decoder → regularizers.{role}", self.recipe.decoder, serve)
+                hidden[tap] = self.ask(f"decoder → regularizers.{role}", self.parts["decoder"], serve)
         return hidden
 
     def _check_capabilities(self) -> None:
-        parts: dict[str, Slot] = {name: getattr(self.recipe, name) for name in PARTS}
-        places = {**parts, **{f"regularizers.{role}": slot for role, slot in self.recipe.regularizers.items()}}
+        places = {**self.parts, **{f"regularizers.{role}": slot for role, slot in self.regularizers.items()}}
         for place, slot in places.items():
-            others = {name: part for name, part in parts.items() if part is not slot}
-            provided = {capability for part in others.values() for capability in part.config.provides}
-            for capability in sorted(slot.config.requires - provided):
-                offers = [
-                    f"{entry.spec.kind} '{entry.spec.name}'"
-                    for entry in self.catalogue
-                    if entry.spec.kind in others and capability in entry.spec.config.provides
-                ]
-                raise Refusal(
-                    f"tokenizer → {place}: {slot.kind} '{slot.use}' needs the capability '{capability}', "
-                    f"which {', '.join(f'{kind} {part.use!r}' for kind, part in others.items())} do not provide; "
-                    f"{'provided by ' + ', '.join(offers) if offers else 'no registered component provides it'}"
-                )
-
-    def _ask(self, edge: str, slot: Slot, question: Question) -> Any:
-        parts = {name: cast(Slot, getattr(self.recipe, name)) for name in PARTS}
-        return _ask(edge, slot, question, self.catalogue, parts)
+            others = [part for part in self.parts.values() if part is not slot]
+            self.ask(f"tokenizer → {place}", slot, partial(_check_provided, others=others))
 
 
-def _ask(
+class _Lack(Refusal):
+    """A component needs what no other part of the tokenizer provides."""
+
+    def __init__(self, capability: str, others: Sequence[Slot]) -> None:
+        names = ", ".join(f"{part.kind} {part.use!r}" for part in others)
+        super().__init__(f"needs the capability '{capability}', which {names} do not provide")
+        self.capability = capability
+        self.kinds = {part.kind for part in others}
+
+
+def _check_provided(config: Any, others: Sequence[Slot]) -> None:
+    provided = {capability for part in others for capability in part.config.provides}
+    for capability in sorted(config.requires - provided):
+        raise _Lack(capability, others)
+
+
+def _promised(answer: A, kind: Any, method: str) -> A:
+    """The answer, if it is of the kind that the method promises: what is wrong is told of whoever answers."""
+    if not isinstance(answer, kind):
+        raise TypeError(
+            f"{method} returned {answer!r}, not {' or '.join(each.__name__ for each in get_args(kind) or (kind,))}"
+        )
+    return answer
+
+
+def placed(edge: str, slot: Slot, said: object) -> str:
+    """What a component says, with who says it and where."""
+    return f"{edge}: {slot.kind} '{slot.use}' {said}"
+
+
+def ask_with_hints(
     edge: str, slot: Slot, question: Question, catalogue: Catalogue, parts: Mapping[str, Slot] | None = None
 ) -> Any:
-    """The component's answer; its refusal with the edge, and with those of its kind that would not refuse.
-
-    Others are asked with their defaults, and where none of them fits, with the sizes of another of ``parts``.
-    """
+    """The component's answer; its refusal with the edge, and with those that would not refuse."""
     try:
         return question(slot.config)
+    except _Lack as lack:
+        offers = [
+            f"{entry.spec.kind} '{entry.spec.name}'"
+            for entry in catalogue
+            if entry.spec.kind in lack.kinds and lack.capability in entry.spec.config.provides
+        ]
+        hint = f"provided by {', '.join(offers)}" if offers else "no registered component provides it"
+        said = f"{lack}; {hint}"
     except Refusal as refusal:
-        others = [entry.spec.name for entry in catalogue.of_kind(slot.kind) if entry.spec.name != slot.use]
-        hint = f"with its defaults, no other {slot.kind} fits (there is {', '.join(others) or 'none'})"
-        for place, like in {"": None, slot.kind: slot, **(parts or {})}.items():
-            fits = [name for name in others if _fits(slot.kind, name, question, catalogue, like)]
-            if fits:
-                sizes = f", with the fields of the {place}" if place else ""
-                hint = f"would fit instead{sizes}: {', '.join(fits)}"
-                break
-        raise Refusal(f"{edge}: {slot.kind} '{slot.use}' {refusal}; {hint}") from None
+        said = f"{refusal}; {_instead(slot, question, catalogue, parts or {})}"
+    except TokzooError:
+        raise
+    # Whatever its code raises when asked about shapes is the component's mistake, and told as such.
+    except Exception as error:
+        said = f"(plugin {slot.entry.plugin}) raised {describe(error)}"
+        raise Broken(placed(edge, slot, said)) from error
+    raise Refusal(placed(edge, slot, said))
+
+
+def _instead(slot: Slot, question: Question, catalogue: Catalogue, parts: Mapping[str, Slot]) -> str:
+    """The components of the slot's kind that would not refuse.
+
+    They are asked with their defaults, and where none of them fits, with the sizes of another of ``parts``.
+    """
+    others = [entry.spec.name for entry in catalogue.of_kind(slot.kind) if entry.spec.name != slot.use]
+    for place, like in {"": None, slot.kind: slot, **parts}.items():
+        fits = [name for name in others if _fits(slot.kind, name, question, catalogue, like)]
+        if fits:
+            sizes = f", with the fields of the {place}" if place else ""
+            return f"would fit instead{sizes}: {', '.join(fits)}"
+    return f"with its defaults, no other {slot.kind} fits (there is {', '.join(others) or 'none'})"
 
 
 def _fits(kind: str, name: str, question: Question, catalogue: Catalogue, like: Slot | None) -> bool:
@@ -134,12 +209,15 @@ def solve(recipe: Recipe, image: ImageSpec, classes: int | None, catalogue: Cata
     Raises:
         Refusal: two components do not fit, with the failing edge in words and what would fit.
     """
-    return _Solver(recipe, image, classes, catalogue).chain()
+    parts: dict[str, Slot] = {name: getattr(recipe, name) for name in PARTS}
+    ask = partial(ask_with_hints, catalogue=catalogue, parts=parts)
+    solver = Solver(parts, recipe.regularizers, image, classes, ask)
+    return solver.chain(solver.coded())
 
 
 def check_probe(probe: Probe, codes: CodeSpec, classes: int | None, catalogue: Catalogue) -> None:
     """Raise :class:`Refusal` unless the AR model can learn such codes."""
     try:
-        _ask("quantizer → ar", probe.ar, lambda c: c.accepts(codes, classes), catalogue)
+        ask_with_hints(AR_EDGE, probe.ar, lambda c: c.accepts(codes, classes), catalogue)
     except Refusal as refusal:
         raise Refusal(f"{refusal} (offered: {codes})") from None
