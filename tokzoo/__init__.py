@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tokzoo._version import TOKZOO_API, __version__
 
 _EXPORTS = {
-    "tokzoo.contracts.errors": ("Diverged", "Refusal", "TokzooError"),
+    "tokzoo.api": ("Results", "run"),
+    "tokzoo.contracts.errors": ("Broken", "Diverged", "Refusal", "TokzooError"),
     "tokzoo.contracts.specs": (
         "Chain",
         "CodeSpec",
@@ -17,7 +18,9 @@ _EXPORTS = {
         "HiddenSpec",
         "ImageSpec",
         "LatentSpec",
+        "Layout",
         "MetricInfo",
+        "Tap",
     ),
     "tokzoo.contracts.configs": (
         "ARConfig",
@@ -68,11 +71,14 @@ _EXPORTS = {
     "tokzoo.registry.component": ("ComponentSpec",),
     "tokzoo.registry.formats": ("FormatSpec",),
     "tokzoo.registry.hookspecs": ("hookimpl",),
+    "tokzoo.registry.local": ("component",),
     "tokzoo.assembly.tokenizer": ("Tokenizer",),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 
 if TYPE_CHECKING:
+    from tokzoo.api import Results as Results
+    from tokzoo.api import run as run
     from tokzoo.assembly.tokenizer import Tokenizer as Tokenizer
     from tokzoo.contracts.configs import *  # noqa: F403
     from tokzoo.contracts.errors import *  # noqa: F403
@@ -84,6 +90,7 @@ if TYPE_CHECKING:
     from tokzoo.registry.component import ComponentSpec as ComponentSpec
     from tokzoo.registry.formats import FormatSpec as FormatSpec
     from tokzoo.registry.hookspecs import hookimpl as hookimpl
+    from tokzoo.registry.local import component as component
 
 __all__ = ["TOKZOO_API", "__version__", *_HOME]  # noqa: PLE0604 - names, computed once above
 

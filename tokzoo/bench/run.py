@@ -3,13 +3,14 @@
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tokzoo.bench.cache import Result, StageCache
 from tokzoo.bench.cell import Cell
-from tokzoo.bench.executor import LocalExecutor
+from tokzoo.bench.executor import InProcess, LocalExecutor
 from tokzoo.bench.stages import Stage, stages_of
 from tokzoo.bench.summary import failed_record, measured_record
 from tokzoo.bench.worker import Job
@@ -28,12 +29,15 @@ class Options:
         jobs: processes at a time; None: as many as there are cells and cores (one where there is a GPU).
         device: ``auto``, ``cpu`` or ``cuda``.
         checkpoint_seconds: the time between checkpoints.
+        in_process: run the cells in this process, one after the other: what a script or a notebook defines can be built
+            nowhere else.
     """
 
     out: Path = Path("runs")
     jobs: int | None = None
     device: str = "auto"
     checkpoint_seconds: float = 30.0
+    in_process: bool = False
 
 
 @dataclass(slots=True)
@@ -74,12 +78,15 @@ class Bench:
                 outcomes[name] = Outcome(cell, self._record(cell, results), trained=False)
                 observe(name, {"kind": "cached"})
         jobs = self._jobs(len(cells))
-        for name, event in LocalExecutor(jobs).run(self._prepare(waiting, jobs)):
-            cell = by_id[name]
-            self._tell(name, cell, event)
-            if event["kind"] in {"finished", "failed", "interrupted"}:
-                outcomes[name] = self._end(cell, event)
-            observe(name, event)
+        executor = InProcess(self.registry) if self.options.in_process else LocalExecutor(jobs)
+        # Closed here and now: what still runs must stop wherever an interrupt was caught.
+        with closing(executor.run(self._prepare(waiting, jobs))) as events:
+            for name, event in events:
+                cell = by_id[name]
+                self._tell(name, cell, event)
+                if event["kind"] in {"finished", "failed", "interrupted"}:
+                    outcomes[name] = self._end(cell, event)
+                observe(name, event)
         return [outcomes[name] for name in by_id]
 
     def results(self, cell: Cell) -> dict[Stage, Result] | None:
@@ -92,6 +99,8 @@ class Bench:
         return self.options.out / "cells" / cell.id
 
     def _jobs(self, cells: int) -> int:
+        if self.options.in_process:
+            return 1
         cores = 1 if shutil.which("nvidia-smi") and self.options.device != "cpu" else available_cores()
         return self.options.jobs or max(1, min(cells, cores))
 
@@ -137,6 +146,19 @@ class Bench:
         record = measured_record(cell, results)
         self.store.add(record)
         return record
+
+
+def summary_lines(outcomes: Sequence[Outcome], bench: Bench) -> list[str]:
+    """How a run went, and where everything is."""
+    trained, out = sum(outcome.trained for outcome in outcomes), bench.options.out
+    cached = len(outcomes) - trained
+    lines = [f"{trained} cells run, {cached} found done. Records: {out / 'records'}  cells: {out / 'cells'}"]
+    for cell, record in ((outcome.cell, outcome.record) for outcome in outcomes):
+        if record is not None and record.status == "ok":
+            lines.append(f"  {cell.id}: record {record.id}")
+        elif record is not None:
+            lines.append(f"  {cell.id}: {record.status}, see {bench.folder(cell) / 'log.txt'}")
+    return lines
 
 
 def available_cores() -> int:

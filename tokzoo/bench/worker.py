@@ -13,13 +13,13 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tokzoo.bench.cache import StageCache
 from tokzoo.bench.cell import load_cell
 from tokzoo.bench.stages import Stage, stages_of
 from tokzoo.contracts.errors import Diverged, TokzooError
-from tokzoo.registry.plugins import load_registry
+from tokzoo.registry.plugins import Registry, load_registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +51,48 @@ class Job:
 Emit = Callable[..., None]
 
 
-class _Worker:
-    """Runs the stages of one job; ``stage`` is the one it is at."""
+class Worker:
+    """Runs the stages of one job.
 
-    def __init__(self, job: Job, emit: Emit) -> None:
+    Attributes:
+        stage: the one it is at.
+        stopping: once set, it saves and stops at the next step it may.
+    """
+
+    def __init__(self, job: Job, emit: Emit, registry: Registry | None = None, log: TextIO | None = None) -> None:
         self.job = job
         self.emit = emit
+        self.registry = registry
+        self.log = log or sys.stderr
         self.stage = "start"
         self.stopping = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self.stopping.set())
 
-    def run(self) -> None:
+    def work(self) -> int:
+        """Run the job and tell how it ended: 0 done, 1 failed, 130 stopped and resumable."""
+        from tokzoo.training.loop import Interrupted
+
+        try:
+            self._run()
+        except Interrupted as stop:
+            self.emit("interrupted", stage=self.stage, message=str(stop))
+            return 130
+        # Whatever a component raises, sys.exit() too, must become a failed record, not a lost cell.
+        except (Exception, SystemExit) as error:
+            traceback.print_exc(file=self.log)
+            status = "diverged" if isinstance(error, Diverged) else "failed"
+            name = "" if isinstance(error, TokzooError) else f"{type(error).__name__}: "
+            self.emit("failed", stage=self.stage, status=status, message=name + str(error))
+            return 1
+        self.emit("finished")
+        return 0
+
+    def _run(self) -> None:
         import torch
 
         from tokzoo.bench.work import Workbench
         from tokzoo.training.loop import Interrupted
 
-        registry = load_registry(map(Path, self.job.plugins))
+        registry = self.registry or load_registry(map(Path, self.job.plugins))
         cell = load_cell(self.job.cell, registry.components)
         stages = {stage.name: stage for stage in stages_of(cell)}
         bench = Workbench(
@@ -115,7 +139,7 @@ class _Worker:
 
     def _again(self, bench: Any, stage: Stage) -> None:
         """A cached stage whose files were lost or changed is run again: its key says what it must become."""
-        sys.stderr.write(f"stage {stage.name} ({stage.key}) is damaged and is run again\n")
+        self.log.write(f"stage {stage.name} ({stage.key}) is damaged and is run again\n")
         bench.cache.forget(stage)
         self._ensure(bench, stage)
 
@@ -142,7 +166,7 @@ def _end_with_parent() -> None:
 
 
 def main() -> int:
-    """Run the job given on standard input; 0 done, 1 failed, 130 stopped and resumable."""
+    """Run the job given on standard input; returns the exit code."""
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 
@@ -151,23 +175,10 @@ def main() -> int:
 
     job = Job(**json.loads(sys.stdin.readline()))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    worker = _Worker(job, emit)
-    from tokzoo.training.loop import Interrupted
-
-    try:
-        worker.run()
-    except Interrupted as stop:
-        emit("interrupted", stage=worker.stage, message=str(stop))
-        return 130
-    # Whatever a component raises must become a failed record, not a lost cell.
-    except Exception as error:
-        traceback.print_exc()
-        status = "diverged" if isinstance(error, Diverged) else "failed"
-        name = "" if isinstance(error, TokzooError) else f"{type(error).__name__}: "
-        emit("failed", stage=worker.stage, status=status, message=name + str(error))
-        return 1
-    emit("finished")
-    return 0
+    worker = Worker(job, emit)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: worker.stopping.set())
+    return worker.work()
 
 
 if __name__ == "__main__":

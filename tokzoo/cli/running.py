@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from tokzoo.cli.common import AsJson, Out, PluginFiles, Strict, console, print_json, registry
-from tokzoo.contracts.errors import Refusal, TokzooError, suggest
+from tokzoo.contracts.errors import TokzooError
 from tokzoo.registry.plugins import Registry
 
 What = Annotated[
@@ -47,19 +47,17 @@ def run(
     Everything is checked before anything is trained, nothing is done twice, and a run that was stopped goes on where it
     was. Exit code: 0 all cells ok, 1 some cell failed, 2 wrong usage, 130 stopped.
     """
-    from tokzoo.bench.cell import closed_gates
+    from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_plan, parse_seeds, split
     from tokzoo.bench.run import Bench, Options
-    from tokzoo.bench.stages import left_out_metrics
-    from tokzoo.recipes.load import with_images
+    from tokzoo.recipes.load import Axis
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise TokzooError(f"--device {device}: unknown; {suggest(device, ('auto', 'cpu', 'cuda'))}")
+    check_device(device, f"--device {device}")
     found = registry(plugin, strict_plugins)
-    plan = _plan(found, what, track, seeds, grid)
-    if data is not None:
-        plan = with_images(plan, data, found)
-    cells = _cells(found, plan)
-    for line in dict.fromkeys(line for cell in cells for line in (*closed_gates(cell), *left_out_metrics(cell))):
+    names, changes = split(what)
+    axes = tuple(map(Axis.parse, grid or ()))
+    wanted = None if seeds is None else parse_seeds(seeds)
+    cells = make_cells(make_plan(Request(names, changes, track, data, wanted, axes), found), found)
+    for line in doubts(cells):
         typer.echo(f"warning: {line}", err=True)
     bench = Bench(Options(out, jobs, device, checkpoint_every), found)
     if dry_run:
@@ -67,11 +65,11 @@ def run(
 
         print_dry_run(cells, bench)
         return
-    _run(bench, cells, out)
+    _run(bench, cells)
 
 
-def _run(bench: Any, cells: list[Any], out: Path) -> None:
-    from tokzoo.cli.progress import progress
+def _run(bench: Any, cells: list[Any]) -> None:
+    from tokzoo.bench.progress import progress
 
     try:
         with progress(console(), {cell.id: cell for cell in cells}) as observe:
@@ -79,7 +77,7 @@ def _run(bench: Any, cells: list[Any], out: Path) -> None:
     except KeyboardInterrupt:
         typer.echo("stopped; run the same command again to go on", err=True)
         raise typer.Exit(130) from None
-    _report(outcomes, bench, out)
+    _report(outcomes, bench)
     if any(outcome.record is None for outcome in outcomes):
         typer.echo("stopped; run the same command again to go on", err=True)
         raise typer.Exit(130)
@@ -87,22 +85,16 @@ def _run(bench: Any, cells: list[Any], out: Path) -> None:
         raise typer.Exit(1)
 
 
-def _report(outcomes: list[Any], bench: Any, out: Path) -> None:
+def _report(outcomes: list[Any], bench: Any) -> None:
     """The ranked table of what was asked for, and where everything is."""
+    from tokzoo.bench.run import summary_lines
     from tokzoo.cli.results import print_table
     from tokzoo.leaderboard.rows import build_tables
 
-    records = [outcome.record for outcome in outcomes if outcome.record is not None]
-    for table in build_tables(records):
+    for table in build_tables(outcome.record for outcome in outcomes if outcome.record is not None):
         print_table(table)
-    trained = sum(outcome.trained for outcome in outcomes)
-    cached = len(outcomes) - trained
-    typer.echo(f"{trained} cells run, {cached} found done. Records: {out / 'records'}  cells: {out / 'cells'}")
-    for outcome in outcomes:
-        if outcome.record is not None and outcome.record.status == "ok":
-            typer.echo(f"  {outcome.cell.id}: record {outcome.record.id}")
-        elif outcome.record is not None:
-            typer.echo(f"  {outcome.cell.id}: {outcome.record.status}, see {bench.folder(outcome.cell) / 'log.txt'}")
+    for line in summary_lines(outcomes, bench):
+        typer.echo(line)
 
 
 def explain(
@@ -113,11 +105,12 @@ def explain(
     json: AsJson = False,
 ) -> None:
     """Show every value of a recipe (and its track), where it came from, and the shapes that follow."""
+    from tokzoo.bench.plan import split
     from tokzoo.recipes.explain import explain_recipe, explain_track
     from tokzoo.recipes.load import load_recipe, load_track
 
     found = registry(plugin, strict_plugins)
-    names, changes = _split(what)
+    names, changes = split(what)
     if len(names) != 1:
         raise TokzooError(f"explain takes one recipe, not {len(names)}")
     recipe = load_recipe(names[0], found, changes.recipe)
@@ -148,58 +141,3 @@ def _chain(recipe: Any, track: Any, found: Registry) -> str:
     from tokzoo.cli.dry_run import chain_text
 
     return chain_text(make_cell(recipe, track, 0, found.components).chain)
-
-
-def _split(what: list[str]) -> tuple[list[str], Any]:
-    from tokzoo.recipes.load import Changes
-
-    names = [text for text in what if "=" not in text]
-    return names, Changes.parse(text for text in what if "=" in text)
-
-
-def _plan(found: Registry, what: list[str], track: str | None, seeds: str | None, grid: list[str] | None) -> Any:
-    """What a command line asks for."""
-    from dataclasses import replace
-
-    from tokzoo.recipes.load import Axis, Plan, is_suite, load_suite
-
-    names, changes = _split(what)
-    if not names:
-        raise TokzooError(f"name a recipe or a suite; recipes: {', '.join(found.recipes) or 'none'}")
-    if len(names) == 1 and is_suite(names[0], found):
-        plan = load_suite(names[0], found)
-    else:
-        plan = Plan(tuple(names), track or "")
-    plan = replace(plan, changes=changes, track=track or plan.track)
-    if not plan.track:
-        raise TokzooError(f"name a track with --track; tracks: {', '.join(found.tracks) or 'none'}")
-    if grid:
-        plan = replace(plan, axes=(*plan.axes, *map(Axis.parse, grid)))
-    return plan if seeds is None else replace(plan, seeds=_seeds(seeds))
-
-
-def _cells(found: Registry, plan: Any) -> list[Any]:
-    """The cells of a plan, all of them checked; every one that does not fit is told at once."""
-    from tokzoo.bench.cell import make_cell
-    from tokzoo.recipes.load import plan_recipes
-
-    cells, refusals = [], []
-    for recipe, judged in plan_recipes(plan, found):
-        try:
-            cells += [make_cell(recipe, judged, seed, found.components) for seed in plan.seeds]
-        except Refusal as refusal:
-            refusals.append(str(refusal))
-    if refusals:
-        raise TokzooError("\n".join(refusals))
-    return cells
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    """``0-2`` and ``0,3`` as seeds, in order, each once."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
-            raise TokzooError(f"--seeds {text}: expected numbers such as 0, 0-2 or 0,3")
-        seeds += range(int(first), int(last or first) + 1)
-    return tuple(dict.fromkeys(seeds))

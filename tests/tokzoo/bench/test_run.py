@@ -1,8 +1,11 @@
 """Cells, stages and the cache, through the command line."""
 
 import json
+import threading
 
 import pytest
+
+from tests.conftest import RECIPES
 
 
 def test_a_run_goes_through_every_stage_and_leaves_a_valid_record(finished):
@@ -145,3 +148,111 @@ def test_a_suite_in_a_file_names_recipes_track_seeds_and_grid(tokzoo):
     text = tokzoo("run", "mine.yaml", "track.dataset.root=fashion", "--dry-run").stdout
     assert "4 cells" in text
     assert "quantizer=fsq" in text
+
+
+def in_process(folder, *changes, out="runs", **options):
+    """A bench that runs in this process, and the cells of the tiny recipe."""
+    from tokzoo.bench.plan import Request, make_cells, make_plan
+    from tokzoo.bench.run import Bench, Options
+    from tokzoo.recipes.load import Changes
+    from tokzoo.registry.plugins import load_registry
+
+    registry = load_registry()
+    given = Changes.parse([f"track.dataset.root={folder / 'fashion'}", *changes])
+    request = Request((str(RECIPES / "tiny.yaml"),), given, str(RECIPES / "tiny@1.yaml"))
+    cells = make_cells(make_plan(request, registry), registry)
+    return Bench(Options(folder / out, device="cpu", in_process=True, **options), registry), cells
+
+
+@pytest.fixture
+def half_the_cores(monkeypatch):
+    """As many threads as each of two jobs at a time has: their number decides the last bits."""
+    from tokzoo.bench import run
+
+    cores = run.available_cores()
+    monkeypatch.setattr(run, "available_cores", lambda: max(1, cores // 2))
+
+
+def torch_state():
+    import torch
+
+    return (
+        torch.get_rng_state().tolist(),
+        torch.get_num_threads(),
+        torch.get_default_dtype(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_float32_matmul_precision(),
+    )
+
+
+def test_in_this_process_a_cell_ends_as_in_one_of_its_own(finished, half_the_cores):
+    import torch
+
+    torch.set_default_dtype(torch.float64)  # as a notebook may have: nothing of it must reach the cell
+    try:
+        before = torch_state()
+        bench, cells = in_process(finished.folder, out="inside")
+        kinds = []
+
+        def observe(cell, event):
+            kinds.append(event["kind"])
+            torch.rand(3)  # nor anything that whoever watches draws
+
+        (outcome,) = bench.run(cells, observe)
+        assert torch_state()[1:] == before[1:]
+        assert torch_state()[0] == before[0]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert [outcome.record.id] == [record["id"] for record in finished.records()]
+    assert kinds[0] == "started"
+    assert kinds[-1] == "finished"
+    assert list(finished.folder.glob("inside/cells/*/reconstructions.png"))
+
+
+@pytest.mark.parametrize("stage", ["tokenizer", "ar"])
+def test_interrupted_in_this_process_a_cell_goes_on_bit_for_bit(finished, half_the_cores, stage):
+    bench, cells = in_process(finished.folder, out=f"stopped-{stage}")
+    before = torch_state()
+
+    def interrupt(cell, event):
+        if event.get("stage") == stage and event.get("step", 0) >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(cells, interrupt)
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("tokzoo ")]
+    assert torch_state() == before
+    assert list(bench.cache.folder.glob(f"{stage}/*/checkpoint.safetensors"))
+
+    seen = []
+    (outcome,) = bench.run(cells, lambda cell, event: seen.append(event))
+    assert [event["step"] for event in seen if event.get("resumed")] == [20]
+    assert [outcome.record.id] == [record["id"] for record in finished.records()]
+
+
+def test_in_this_process_a_failing_cell_is_a_record_and_the_next_one_runs(finished, monkeypatch, half_the_cores):
+    from tokzoo.bench import work
+
+    changes = ["track.probe=null", "track.metrics=[psnr]", "track.tokenizer.steps=10"]
+    bench, cells = in_process(finished.folder, *changes, out="failing")
+    _, others = in_process(finished.folder, *changes, "quantizer.codes=32", out="failing")
+
+    def leave(bench):
+        raise SystemExit(3)
+
+    monkeypatch.setitem(work.WORK, "reconstruction", leave)
+    (failed,) = bench.run(cells)
+    assert failed.record.failure.stage == "reconstruction"
+    assert "SystemExit: 3" in failed.record.failure.message
+    assert "SystemExit: 3" in (bench.folder(cells[0]) / "log.txt").read_text()
+
+    # Not two at once: they would share torch's generators.
+    from tokzoo.contracts.errors import TokzooError
+
+    def nested(cell, event):
+        with pytest.raises(TokzooError, match="under way already"):
+            bench.run(cells)
+
+    monkeypatch.undo()
+    (fine,) = bench.run(others, nested)
+    assert fine.record.status == "ok"

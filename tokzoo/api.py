@@ -1,0 +1,204 @@
+"""The Python interface: what ``tokzoo run`` does, with components that are classes and functions of the caller.
+
+Nothing of tokzoo imports this module but ``tokzoo`` itself. No torch at import.
+"""
+
+import io
+import sys
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_plan
+from tokzoo.bench.run import Bench, Options, Outcome, summary_lines
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.leaderboard.rows import Table, build_tables
+from tokzoo.recipes.load import Axis, Changes
+from tokzoo.recipes.tree import Key, parse_key, parse_override
+from tokzoo.records.schema import Record
+from tokzoo.registry.local import add_components
+from tokzoo.registry.plugins import load_registry
+
+if TYPE_CHECKING:
+    import pandas
+
+WIDTH = 200
+"""Of what is printed where no terminal tells its own."""
+
+
+@dataclass(frozen=True, repr=False)
+class Results:
+    """How a run ended. Printed, it is the ranked table that ``tokzoo run`` prints.
+
+    Attributes:
+        outcomes: one for each cell, in the order of recipes, grid and seeds.
+        out: the folder everything is under.
+    """
+
+    outcomes: Sequence[Outcome]
+    out: Path
+    _summary: Sequence[str]
+
+    @property
+    def records(self) -> list[Record]:
+        """The record of each cell, failed ones too; a cell that was stopped has none yet."""
+        return [outcome.record for outcome in self.outcomes if outcome.record is not None]
+
+    @property
+    def failed(self) -> list[Record]:
+        """The records of the cells that failed or diverged; ``record.failure`` says where and why."""
+        return [record for record in self.records if record.status != "ok"]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every cell came to a good end."""
+        return len(self.records) == len(self.outcomes) and not self.failed
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        """The ranked rows, a table a track."""
+        return build_tables(self.records)
+
+    def frame(self) -> "pandas.DataFrame":
+        """A row for each number of each record: what was measured, how it is to be read, and under which protocol."""
+        import pandas
+
+        columns = ("track", "recipe", "seed", "metric", "value", "unit", "better", "protocol", "record", "recipe_hash")
+        rows = [
+            (
+                *(record.track.name, record.recipe.name, record.seed),
+                *(metric, value.value, value.unit, value.better, value.protocol),
+                *(record.id, record.recipe.hash),
+            )
+            for record in self.records
+            for metric, value in record.metrics.items()
+        ]
+        return pandas.DataFrame(rows, columns=list(columns))
+
+    def __str__(self) -> str:
+        from rich.console import Console
+        from rich.text import Text
+
+        from tokzoo.leaderboard.render import to_rich
+
+        shown = io.StringIO()
+        width = Console().width if sys.stdout.isatty() else WIDTH
+        console = Console(file=shown, width=width, highlight=False, color_system=None)
+        for table in self.tables:
+            console.print(to_rich(table), *map(Text, table.notes), sep="\n")
+        return "\n".join([*(line.rstrip() for line in shown.getvalue().splitlines()), *self._summary])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def run(
+    *what: str | Path,
+    track: str | Path | None = None,
+    data: str | Path | None = None,
+    seeds: Iterable[int] | None = None,
+    grid: Mapping[str, Iterable[Any]] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    components: Iterable[Any] = (),
+    plugins: Iterable[str | Path] = (),
+    out: str | Path = "runs",
+    jobs: int | None = None,
+    device: str = "auto",
+    checkpoint_every: float = 30.0,
+) -> Results:
+    """Train, judge and rank tokenizers: ``tokzoo run`` in Python.
+
+    Everything is checked before anything is trained, nothing is done twice, and a run that was stopped goes on where it
+    was. Cells run in processes of their own, some at a time; with ``components``, which no other process could build,
+    they run in this one, one after the other. Interrupted (Ctrl-C), a run saves what it has, and raises
+    KeyboardInterrupt.
+
+    A component is a class or a function. A class extends one of the interfaces (``tokzoo.Quantizer``), and names its
+    config by the annotation ``config: MyConfig``. A function has its config in its keyword-only parameters:
+    ``f(images, target, *, …)`` gives a scalar and is an image term; ``f(state, *, …)`` gives a scalar, or several by
+    name, and is any other regularizer; ``f(images, reconstructions, *, …)`` gives a number an image and is a metric,
+    ``reconstruction.f``. Each is used by its name in kebab-case, which :func:`tokzoo.component` can change. A metric is
+    measured and shown beside those of the track, which is then no official one; ``track.metrics=[…]`` says otherwise.
+
+    Results are cached by the code of a component too: its module without comments and docstrings, and without what
+    merely calls it (the block under ``if __name__ == "__main__":``, and statements that are a call of ``tokzoo.run``),
+    and whatever it imports of the user's own; in a notebook, its source and that of the functions, classes and values
+    it names. A module that was changed must be loaded again.
+
+    Args:
+        what: recipes by name or file, or one suite; and changes as ``key=value``.
+        track: how they are judged; a suite names its own.
+        data: a folder of images instead of the track's dataset.
+        seeds: None: those of the suite, or 0.
+        grid: values by key; every combination is run.
+        changes: further values by dotted key, as Python values.
+        components: classes, functions, or ``tokzoo.ComponentSpec``.
+        plugins: files of plugins to load.
+        out: the folder everything is written under.
+        jobs: cells at a time; None: one a core, or one where there is a GPU.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        checkpoint_every: seconds between checkpoints.
+
+    Returns:
+        The records and tables. A cell that fails raises nothing: see ``failed``.
+
+    Raises:
+        TokzooError: what is asked for is wrong, or does not fit together.
+    """
+    from rich.console import Console
+
+    from tokzoo.bench.progress import progress
+
+    check_device(device, f"device={device!r}")
+    registry = load_registry(map(Path, plugins))
+    for plugin in registry.broken:
+        warnings.warn(f"plugin {plugin.name} ({plugin.origin}) is left out: {plugin.error}", stacklevel=2)
+    specs = add_components(registry, components)
+    if specs and jobs not in (None, 1):
+        raise TokzooError(
+            f"jobs={jobs}: components of a script or a notebook run in this process, one cell after the other; make "
+            "them a plugin file to have more at a time"
+        )
+    named = [text for text in what if isinstance(text, Path) or "=" not in text]
+    written = [parse_override(str(text)) for text in what if text not in named]
+    request = Request(
+        names=tuple(map(str, named)),
+        changes=Changes.of([*written, *((_key(key), value) for key, value in (changes or {}).items())]),
+        track=None if track is None else str(track),
+        data=None if data is None else Path(data),
+        seeds=None if seeds is None else _seeds(seeds),
+        axes=tuple(Axis(".".join(_key(key)), _values(key, values)) for key, values in (grid or {}).items()),
+        metrics=tuple(spec for spec in specs if spec.kind == "metric"),
+    )
+    cells = make_cells(make_plan(request, registry), registry)
+    for line in doubts(cells):
+        warnings.warn(line, stacklevel=2)
+    bench = Bench(Options(Path(out), jobs, device, checkpoint_every, in_process=bool(specs)), registry)
+    shown = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDTH)
+    with progress(shown, {cell.id: cell for cell in cells}) as observe:
+        outcomes = bench.run(cells, observe)
+    return Results(outcomes, Path(out), summary_lines(outcomes, bench))
+
+
+def _key(text: str) -> Key:
+    key = parse_key(text)
+    if not key:
+        raise TokzooError(f"'{text}': expected a key such as quantizer.codes")
+    return key
+
+
+def _values(key: str, values: Iterable[Any]) -> tuple[Any, ...]:
+    found = () if isinstance(values, str | Mapping) else tuple(values)
+    if not found:
+        raise TokzooError(f"grid: '{key}' takes a list of values, such as ['vq', 'fsq'], not {values!r}")
+    return found
+
+
+def _seeds(seeds: Iterable[int]) -> tuple[int, ...]:
+    found = tuple(dict.fromkeys(seeds)) if isinstance(seeds, Iterable) else ()
+    if not found or not all(type(seed) is int and seed >= 0 for seed in found):
+        raise TokzooError(f"seeds={seeds!r}: expected whole numbers, such as range(3) or [0, 4]")
+    return found

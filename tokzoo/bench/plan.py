@@ -1,0 +1,126 @@
+"""From what is asked for, on the command line or in Python, to a plan and its checked cells. No torch here."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tokzoo.bench.cell import Cell, closed_gates, make_cell
+from tokzoo.bench.stages import left_out_metrics
+from tokzoo.contracts.configs import MetricConfig
+from tokzoo.contracts.errors import Refusal, TokzooError, suggest
+from tokzoo.recipes.load import Axis, Changes, Plan, is_suite, load_suite, load_track, plan_recipes, with_images
+from tokzoo.registry.component import ComponentSpec
+from tokzoo.registry.plugins import Registry
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        names: recipes by name or file, or one suite.
+        changes: of the recipes and of the track.
+        track: None: the suite's.
+        data: a folder of images instead of the track's dataset.
+        seeds: None: the suite's, or 0.
+        axes: of a grid, beside the suite's.
+        metrics: what is measured beside the track's metrics, unless the track's are changed.
+    """
+
+    names: tuple[str, ...]
+    changes: Changes = field(default_factory=Changes)
+    track: str | None = None
+    data: Path | None = None
+    seeds: tuple[int, ...] | None = None
+    axes: tuple[Axis, ...] = ()
+    metrics: tuple[ComponentSpec, ...] = ()
+
+
+def split(what: Iterable[str]) -> tuple[tuple[str, ...], Changes]:
+    """Names, and ``key=value`` changes."""
+    texts = list(what)
+    names = tuple(text for text in texts if "=" not in text)
+    return names, Changes.parse(text for text in texts if "=" in text)
+
+
+def make_plan(request: Request, registry: Registry) -> Plan:
+    """The recipes, the track and the seeds that are meant.
+
+    Raises:
+        TokzooError: nothing is named, or no track, or an unknown one.
+    """
+    names = request.names
+    if not names:
+        raise TokzooError(f"name a recipe or a suite; recipes: {', '.join(registry.recipes) or 'none'}")
+    if len(names) == 1 and is_suite(names[0], registry):
+        plan = load_suite(names[0], registry)
+    else:
+        plan = Plan(names, request.track or "")
+    plan = replace(plan, changes=request.changes, track=request.track or plan.track)
+    if not plan.track:
+        known = ", ".join(registry.tracks) or "none"
+        raise TokzooError(f"name a track with --track (in Python, track=…); tracks: {known}")
+    plan = replace(plan, axes=(*plan.axes, *request.axes), seeds=request.seeds or plan.seeds)
+    if request.data is not None:
+        plan = with_images(plan, request.data, registry)
+    return _with_metrics(plan, request.metrics, registry)
+
+
+def _with_metrics(plan: Plan, metrics: Sequence[ComponentSpec], registry: Registry) -> Plan:
+    """The plan with further metrics measured and shown; one that says itself what is measured stays as it is."""
+    axes = (tuple(axis.key.split(".")) for axis in plan.axes)
+    touched = {key[0] for key, _ in plan.changes.track} | {key[1] for key in axes if key[0] == "track" and key[1:]}
+    if not metrics or "metrics" in touched:
+        return plan
+    track = load_track(plan.track, registry)
+    measured = [*track.dump()["metrics"], *(spec.name for spec in metrics)]
+    changes = [*plan.changes.track, (("metrics",), measured)]
+    if "columns" not in touched:
+        reports = [info for spec in metrics if issubclass(spec.config, MetricConfig) for info in spec.config.reports]
+        changes.append((("columns",), [*track.columns, *(info.id for info in reports if not info.observed)]))
+    return replace(plan, changes=replace(plan.changes, track=tuple(changes)))
+
+
+def make_cells(plan: Plan, registry: Registry) -> list[Cell]:
+    """The cells of a plan, all of them checked.
+
+    Raises:
+        TokzooError: something does not fit; every combination that does not is told at once.
+    """
+    cells, refusals = [], []
+    for recipe, judged in plan_recipes(plan, registry):
+        try:
+            cells += [make_cell(recipe, judged, seed, registry.components) for seed in plan.seeds]
+        except Refusal as refusal:
+            refusals.append(str(refusal))
+    if refusals:
+        raise TokzooError("\n".join(refusals))
+    return cells
+
+
+def doubts(cells: Iterable[Cell]) -> list[str]:
+    """What is not wrong but may not be meant, a line each."""
+    return list(dict.fromkeys(line for cell in cells for line in (*closed_gates(cell), *left_out_metrics(cell))))
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """``0-2`` and ``0,3`` as seeds, in order, each once.
+
+    Raises:
+        TokzooError: it is neither.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
+            raise TokzooError(f"--seeds {text}: expected numbers such as 0, 0-2 or 0,3")
+        seeds += range(int(first), int(last or first) + 1)
+    return tuple(dict.fromkeys(seeds))
+
+
+def check_device(device: str, said: str) -> None:
+    """Raise :class:`TokzooError` unless it is one of ``DEVICES``; ``said`` is how it was given."""
+    if device not in DEVICES:
+        raise TokzooError(f"{said}: unknown; {suggest(device, DEVICES)}")
