@@ -1,6 +1,8 @@
 """``tokzoo list`` and ``tokzoo show``."""
 
-from typing import Annotated, Any
+from fnmatch import fnmatchcase
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
@@ -10,46 +12,57 @@ from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.registry.catalogue import Entry
 from tokzoo.registry.plugins import FILES, Registry, find_file
 
-PLURALS = {f"{kind}s": kind for kind in KINDS} | {"ars": "ar"}
+LISTED = (*KINDS, *(what[:-1] for what in FILES), "format", "renderer")
+"""The kinds of everything a plugin can offer."""
 
 
 def list_components(
-    kind: Annotated[str | None, typer.Argument(help=f"One of {', '.join((*KINDS, *FILES))}.")] = None,
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help=f"One of {', '.join(LISTED)}.")] = None,
+    glob: Annotated[str | None, typer.Argument(metavar="[GLOB]", help="Such as 'gigatok-*': names that match.")] = None,
     plugin: PluginFiles = None,
     strict_plugins: Strict = False,
     json: AsJson = False,
 ) -> None:
-    """List what can be combined: components by kind, recipes, tracks and suites."""
+    """List what can be combined: components by kind, recipes, tracks, suites, formats and renderers."""
+    if kind is not None and glob is None and any(sign in kind for sign in "*?["):
+        kind, glob = None, kind
     found = registry(plugin, strict_plugins)
-    wanted = _wanted(kind)
-    entries = [entry for entry in found.components if entry.spec.kind in wanted]
-    files = {what: getattr(found, what) for what in FILES if what in wanted}
+    offers = [offer for offer in _offers(found) if kind is None or offer["kind"] == _singular(kind)]
+    matching = [offer for offer in offers if glob is None or fnmatchcase(offer["name"], glob)]
+    if glob is not None and not matching:
+        raise TokzooError(f"list: no name matches '{glob}'; {suggest(glob, (offer['name'] for offer in offers))}")
     if json:
-        rows = [
-            {"kind": e.spec.kind, "name": e.spec.name, "plugin": e.plugin, "summary": e.spec.summary} for e in entries
-        ]
-        print_json(rows + [{"kind": what[:-1], "name": name} for what, names in files.items() for name in names])
+        print_json(matching)
         return
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("kind", "name", "summary", "plugin", box=None, header_style="bold")
-    for entry in entries:
-        table.add_row(entry.spec.kind, Text(entry.spec.name), Text(entry.spec.summary), Text(entry.plugin))
-    for what, names in files.items():
-        for name, path in names.items():
-            table.add_row(what[:-1], Text(name), Text(_summary(path)), "")
+    columns = ("kind", "name", "summary", "plugin")
+    table = Table(*columns, box=None, header_style="bold")
+    for offer in matching:
+        table.add_row(*(Text(offer[column]) for column in columns))
     console().print(table)
 
 
-def _wanted(kind: str | None) -> set[str]:
-    if kind is None:
-        return {*KINDS, *FILES}
-    singular = PLURALS.get(kind, kind)
-    plural = f"{kind}s" if f"{kind}s" in FILES else kind
-    if singular not in KINDS and plural not in FILES:
-        raise TokzooError(f"list {kind}: unknown kind; {suggest(kind, (*KINDS, *FILES))}")
-    return {singular if singular in KINDS else plural}
+def _offers(found: Registry) -> list[dict[str, str]]:
+    """Everything on offer: components by kind, then what is no component."""
+    owners = {offer: plugin.name for plugin in found.plugins for offer in plugin.offers}
+    about = [(entry.spec.kind, entry.spec.name, entry.spec.summary) for entry in found.components]
+    about += [(what[:-1], name, _summary(path)) for what in FILES for name, path in getattr(found, what).items()]
+    about += [("format", name, spec.summary) for name, spec in found.formats.items()]
+    about += [("renderer", name, target) for name, target in found.renderers.items()]
+    return [
+        {"kind": kind, "name": name, "summary": summary, "plugin": owners[f"{kind}/{name}"]}
+        for kind, name, summary in about
+    ]
+
+
+def _singular(kind: str) -> str:
+    """A kind as it was typed, in the singular or the plural."""
+    for known in LISTED:
+        if kind in (known, f"{known}s"):
+            return known
+    raise TokzooError(f"list {kind}: unknown kind; {suggest(kind, LISTED)}")
 
 
 def _summary(path: Any) -> str:
@@ -62,11 +75,12 @@ def _summary(path: Any) -> str:
 
 def show(
     name: Annotated[str, typer.Argument(metavar="KIND/NAME", help="Such as quantizer/vq, or recipe/gigatok-2d-nano.")],
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of its config alone.")] = False,
     plugin: PluginFiles = None,
     strict_plugins: Strict = False,
     json: AsJson = False,
 ) -> None:
-    """Show one component: its fields with defaults, paper and licence; or the text of a recipe, track or suite."""
+    """Show a component: fields, defaults, paper, licence and what it goes with; or a recipe, track or suite."""
     found = registry(plugin, strict_plugins)
     kind, slash, rest = name.partition("/")
     if not slash:
@@ -75,10 +89,17 @@ def show(
         typer.echo(find_file(found, f"{kind}s", rest).read_text(encoding="utf-8").rstrip())
         return
     entry = found.components.get(kind, rest)
+    if schema:
+        print_json(entry.spec.config.model_json_schema())
+        return
+    from tokzoo.recipes.compat import partners
+
+    told = partners(found.components, kind, rest)
     if json:
-        print_json({**_about(entry), "schema": entry.spec.config.model_json_schema()})
+        print_json({**_about(entry), "partners": told, "schema": entry.spec.config.model_json_schema()})
         return
     _print(entry)
+    _print_partners(told)
 
 
 def _somewhere(found: Registry, name: str) -> str:
@@ -117,13 +138,44 @@ def _print(entry: Entry) -> None:
             shown.print(Text(f"  {key}: {', '.join(value) if isinstance(value, list) else value}"))
     table = Table("field", "type", "default", "what it is", box=None, header_style="bold")
     for name, field in entry.spec.config.model_fields.items():
-        kind = getattr(field.annotation, "__name__", None) if not getattr(field.annotation, "__args__", ()) else None
         default = (
             Text("required", style="red")
             if field.is_required()
-            else Text(str(field.get_default(call_default_factory=True)))
+            else Text(_value(field.get_default(call_default_factory=True)))
         )
-        table.add_row(
-            name, Text(kind or str(field.annotation).replace("typing.", "")), default, Text(field.description or "")
-        )
-    shown.print(table)
+        table.add_row(name, Text(_type(field.annotation)), default, Text(field.description or ""))
+    if table.rows:
+        shown.print(table)
+
+
+def _value(value: Any) -> str:
+    """A default as a recipe would say it."""
+    return "null" if value is None else str(value)
+
+
+def _type(annotation: Any) -> str:
+    """A field's type as one would say it: bounds left out, a reference by the kind it refers to."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(inner[0])
+    if origin in (Union, UnionType):
+        return " | ".join(map(_type, inner))
+    if origin is Literal:
+        return " | ".join(map(str, inner))
+    if annotation is None or annotation is type(None):
+        return "null"
+    name = getattr(origin or annotation, "__name__", str(annotation)).removeprefix("ComponentRef_")
+    return f"{name}[{', '.join('…' if each is Ellipsis else _type(each) for each in inner)}]" if inner else name
+
+
+def _print_partners(told: dict[str, dict[str, str | None]]) -> None:
+    """What a component can be combined with, kind by kind, and why not with the others."""
+    from rich.text import Text
+
+    shown = console()
+    for kind, names in told.items():
+        fitting = [name for name, reason in names.items() if reason is None]
+        shown.print(Text(f"  goes with {kind}: {', '.join(fitting) or 'none'}"))
+        for name, reason in names.items():
+            if reason is not None:
+                shown.print(Text(f"    not {name}: {reason}", style="dim"))

@@ -5,8 +5,9 @@ import sys
 import typer
 
 from tokzoo import __version__
-from tokzoo.cli import checkpoints, coding, inspecting, plugins, results, running
+from tokzoo.cli import checkpoints, coding, compat, inspecting, plugins, results, running
 from tokzoo.cli.common import print_json
+from tokzoo.cli.extending import add_plugin_commands
 from tokzoo.contracts.errors import TokzooError
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app.command("import", rich_help_panel="Use")(checkpoints.import_)
 app.command("export", rich_help_panel="Use")(checkpoints.export)
 app.command("list", rich_help_panel="Look around")(inspecting.list_components)
 app.command("show", rich_help_panel="Look around")(inspecting.show)
+app.command("compat", rich_help_panel="Look around")(compat.compat)
 app.add_typer(plugins.app, name="plugins", rich_help_panel="Look around")
 app.add_typer(results.leaderboard, name="leaderboard", rich_help_panel="Results")
 app.add_typer(results.runs, name="runs", rich_help_panel="Results")
@@ -65,23 +67,12 @@ def env() -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 ok, 1 some cell failed, 2 usage, 130 stopped."""
+    commands = typer.main.get_group(app)
     try:
-        if not _is_ours(sys.argv[1:]):
-            _add_plugin_commands()
-        app()
+        # One of our own commands loads plugins with its own options, and needs no look at theirs before.
+        if not set(sys.argv[1:2]) & set(commands.commands):
+            add_plugin_commands(commands)
+        commands(prog_name="tokzoo")
     except TokzooError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-
-
-def _is_ours(arguments: list[str]) -> bool:
-    """Whether one of our own commands is called: plugins, which it loads with its own options, need no look before."""
-    commands = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
-    return bool(arguments) and arguments[0] in commands
-
-
-def _add_plugin_commands() -> None:
-    """Let installed plugins add commands."""
-    from tokzoo.registry.plugins import load_registry
-
-    load_registry().notify("tokzoo_commands", app=app)

@@ -1,41 +1,242 @@
 """``tokzoo plugins``."""
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
 
 from tokzoo.cli.common import AsJson, PluginFiles, Strict, console, print_json, registry
+from tokzoo.contracts.configs import KINDS
+from tokzoo.contracts.errors import TokzooError, suggest
+from tokzoo.registry.plugins import Plugin, Registry
 
-app = typer.Typer(help="See which plugins are installed.", no_args_is_help=True)
+app = typer.Typer(help="See, check and write plugins.", no_args_is_help=True)
+
+MARKS = {"passed": ("ok", "green"), "failed": ("failed", "red"), "not run": ("not run", "yellow")}
 
 
 @app.command("list")
 def list_plugins(plugin: PluginFiles = None, strict_plugins: Strict = False, json: AsJson = False) -> None:
     """List plugins: where each comes from, what it offers, and what is wrong with it."""
     found = registry(plugin, strict_plugins)
-    offers: dict[str, list[str]] = {}
-    for entry in found.components:
-        offers.setdefault(entry.plugin, []).append(f"{entry.spec.kind}/{entry.spec.name}")
     if json:
-        print_json(
-            [
-                {
-                    "name": p.name,
-                    "origin": p.origin,
-                    "version": p.version,
-                    "offers": offers.get(p.name, []),
-                    "error": p.error,
-                    "notes": p.notes,
-                }
-                for p in found.plugins
-            ]
-        )
+        print_json([_about(each) for each in found.plugins])
         return
     from rich.table import Table
     from rich.text import Text
 
     table = Table("plugin", "from", "version", "offers")
-    for p in found.plugins:
-        offered = Text(f"error: {p.error}", style="red") if p.error else Text(", ".join(offers.get(p.name, [])))
-        for note in p.notes:
+    for each in found.plugins:
+        offered = Text(f"error: {each.error}", style="red") if each.error else Text(", ".join(each.offers))
+        for note in each.notes:
             offered.append(f"\nnote: {note}", style="yellow")
-        table.add_row(Text(p.name), Text(p.origin), p.version, offered)
+        table.add_row(Text(each.name), Text(each.origin), each.version, offered)
     console().print(table)
+
+
+def _about(plugin: Plugin) -> dict[str, Any]:
+    return {
+        "name": plugin.name,
+        "origin": plugin.origin,
+        "version": plugin.version,
+        "module": plugin.target,
+        "api": plugin.api,
+        "hooks": list(plugin.hooks),
+        "offers": list(plugin.offers),
+        "seconds": round(plugin.seconds, 4),
+        "error": plugin.error,
+        "notes": plugin.notes,
+    }
+
+
+@app.command("show")
+def show_plugin(
+    name: Annotated[str, typer.Argument(metavar="PLUGIN", help="As tokzoo plugins list names it.")],
+    plugin: PluginFiles = None,
+    strict_plugins: Strict = False,
+    json: AsJson = False,
+) -> None:
+    """Show one plugin: the API it was written for, its hooks, and what it offers."""
+    found = registry(plugin, strict_plugins)
+    one = _named(found, name)
+    if json:
+        print_json(_about(one))
+        return
+    from rich.text import Text
+
+    shown = console()
+    shown.print(Text(one.name, style="bold"), Text(f"from {one.origin} {one.version}".rstrip()))
+    if one.error:
+        shown.print(Text(f"  error: {one.error}", style="red"))
+    for note in one.notes:
+        shown.print(Text(f"  note: {note}", style="yellow"))
+    stated = "states no range" if one.api is None else f"written for {one.api[0]} to {one.api[1]}"
+    about = {"module": one.target or one.origin, "API": stated, "hooks": ", ".join(one.hooks)}
+    for key, value in about.items():
+        shown.print(Text(f"  {key}: {value}"))
+    summaries = {f"{e.spec.kind}/{e.spec.name}": e.spec.summary for e in found.components}
+    for offer in one.offers:
+        shown.print(Text(f"  {offer}"), Text(summaries.get(offer, ""), style="dim"))
+
+
+def _named(found: Registry, name: str) -> Plugin:
+    for plugin in found.plugins:
+        if name in (plugin.name, plugin.origin):
+            return plugin
+    raise TokzooError(f"plugin '{name}': not installed; {suggest(name, (each.name for each in found.plugins))}")
+
+
+@app.command("check")
+def check_plugins(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[PLUGIN|KIND/NAME]…", help="Default: all but tokzoo's own.")
+    ] = None,
+    plugin: PluginFiles = None,
+    json: AsJson = False,
+) -> None:
+    """Run the conformance kit: everything a plugin offers, each component in its example config.
+
+    Exit code: 0 nothing failed, 1 something failed, 2 wrong usage.
+    """
+    found = registry(plugin)
+    findings = _findings(found, names or [])
+    if json:
+        from dataclasses import asdict
+
+        rows = [asdict(finding) for finding in findings]
+        print_json(rows)
+        failed = any(row["outcome"] == "failed" for row in rows)
+    else:
+        failed = _print_findings(findings)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _findings(found: Registry, names: list[str]) -> Iterable[Any]:
+    """What is found about plugins and single components, as it is found."""
+    entries = [found.components.get(*name.split("/", 1)) for name in names if "/" in name]
+    plugins = [_named(found, name) for name in names if "/" not in name]
+    if not names:
+        plugins = [each for each in found.plugins if not each.ours]
+        if not plugins:
+            raise TokzooError("no plugin is installed but tokzoo's own; name one, or give a file with --plugin")
+    # Only now: the kit needs torch.
+    from tokzoo.testing.conformance import check_component
+    from tokzoo.testing.plugin import check_plugin
+
+    for each in plugins:
+        yield from check_plugin(each, found)
+    for entry in entries:
+        yield from check_component(entry, found.components, found.files)
+
+
+def _print_findings(findings: Iterable[Any]) -> bool:
+    """Print findings as they come, a line each, and their counts; whether one failed."""
+    from rich.text import Text
+
+    shown = console()
+    counts = dict.fromkeys(MARKS, 0)
+    last = ""
+    for finding in findings:
+        if finding.component != last:
+            shown.print(Text(finding.component, style="bold"))
+            last = finding.component
+        counts[finding.outcome] += 1
+        mark, style = MARKS[finding.outcome]
+        title = finding.check.replace("_", " ")
+        shown.print(
+            Text(f"  {mark:<8}", style=style), Text(f"{title}{': ' + finding.message if finding.message else ''}")
+        )
+    shown.print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+    return counts["failed"] > 0
+
+
+@app.command("doctor")
+def doctor(
+    plugin: PluginFiles = None,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Print where in a plugin's code it failed.")] = False,
+) -> None:
+    """Look for what is wrong with the installed plugins: what fails, what is slow, what cannot be imported.
+
+    Exit code: 0 all is well, 1 something is wrong.
+    """
+    found = registry(plugin)
+    from rich.text import Text
+
+    shown = console()
+    troubled = False
+    for each in found.plugins:
+        # Before anything imports torch, so that the times are those every command pays.
+        title = f"{each.name} ({' '.join(filter(None, (each.origin, each.version)))}): {each.seconds * 1000:.0f} ms"
+        wrong = [*_wrong(each), *_missing(each, found)]
+        troubled |= bool(wrong)
+        shown.print(Text(f"{'! ' if wrong else 'ok'} {title}", style="yellow" if wrong else ""))
+        for line in [*wrong, *_advice(each)]:
+            shown.print(Text(f"     {line}"))
+        if traceback and each.traceback:
+            shown.print(Text(each.traceback, style="dim"))
+    if troubled:
+        raise typer.Exit(1)
+
+
+def _wrong(plugin: Plugin) -> Iterable[str]:
+    """What loading it told, and for a slow one what its time is spent on."""
+    from tokzoo.registry.plugins import SLOW_SECONDS
+    from tokzoo.registry.timing import slowest_imports
+
+    if plugin.error:
+        yield plugin.error
+        return
+    yield from plugin.notes
+    if plugin.target and (plugin.seconds > SLOW_SECONDS or plugin.notes):
+        slow = ", ".join(
+            f"{name} {seconds:.2f} s" for name, seconds in slowest_imports(plugin.target.partition(":")[0])
+        )
+        yield f"importing it imports {slow or 'nothing else'}"
+
+
+def _advice(plugin: Plugin) -> Iterable[str]:
+    """What its author may want to do although nothing is wrong."""
+    from tokzoo._version import TOKZOO_API
+
+    if plugin.api is None and plugin.target and not plugin.ours and not plugin.error:
+        yield f"states no TOKZOO_API: write TOKZOO_API = ({TOKZOO_API}, {TOKZOO_API}) beside its hooks"
+
+
+def _missing(plugin: Plugin, found: Registry) -> Iterable[str]:
+    """What of its offers cannot be imported."""
+    from tokzoo.registry.component import import_target, load_target
+
+    targets = {
+        f"renderer {name}": found.renderers[name] for name in found.renderers if f"renderer/{name}" in plugin.offers
+    }
+    for whose, target in targets.items():
+        try:
+            import_target(target, whose)
+        except TokzooError as error:
+            yield str(error)
+    for entry in found.components:
+        if entry.plugin == plugin.name:
+            try:
+                load_target(entry.spec)
+            except TokzooError as error:
+                yield str(error)
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as lattice, or org/lattice.")],
+    kind: Annotated[str, typer.Option("--kind", help=f"One of {', '.join(KINDS)}.")],
+    into: Annotated[
+        Path, typer.Option("--into", metavar="FOLDER", help="Where the package's folder is made.")
+    ] = Path(),
+) -> None:
+    """Write a plugin package that works from the start: a component, its config, tests and a recipe."""
+    from tokzoo.testing.scaffold import write_package
+
+    package = write_package(name, kind, into)
+    typer.echo(f"wrote {package.folder}: {kind} {package.component}")
+    for path in package.files:
+        typer.echo(f"  {path}")
+    typer.echo(f"next:  pip install -e {package.folder}  &&  tokzoo plugins check {package.plugin}")

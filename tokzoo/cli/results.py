@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tokzoo.cli.common import AsJson, Out, console, print_json
-from tokzoo.contracts.errors import TokzooError
+from tokzoo.cli.common import AsJson, Out, PluginFiles, console, print_json, registry
+from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
 
 leaderboard = typer.Typer(help="Tables computed from records.", no_args_is_help=True)
 runs = typer.Typer(help="Look into what was run.", no_args_is_help=True)
@@ -16,9 +16,15 @@ runs = typer.Typer(help="Look into what was run.", no_args_is_help=True)
 def show_leaderboard(
     out: Out = Path("runs"),
     track: Annotated[str | None, typer.Option("--track", help="Only this track.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", metavar="NAME", help="A plugin's renderer (tokzoo list renderer).")
+    ] = None,
+    plugin: PluginFiles = None,
     json: AsJson = False,
 ) -> None:
     """Print a ranked table for each track, from the records under --out."""
+    # Before any record is read: a format nobody offers is a usage error.
+    render = None if form is None else _renderer(form, plugin)
     from tokzoo.leaderboard.render import to_json
     from tokzoo.leaderboard.rows import build_tables
     from tokzoo.records.store import RecordStore
@@ -36,7 +42,29 @@ def show_leaderboard(
         print_json([to_json(table) for table in tables])
         return
     for table in tables:
-        print_table(table)
+        if render is None:
+            print_table(table)
+        else:
+            typer.echo(render(to_json(table)))
+
+
+def _renderer(name: str, plugins: list[Path] | None) -> Any:
+    """A plugin's function from a table to text."""
+    from tokzoo.registry.component import import_target
+
+    found = registry(plugins)
+    if name not in found.renderers:
+        raise TokzooError(f"--format {name}: no plugin renders it; {suggest(name, found.renderers)}")
+    owner = next(plugin.name for plugin in found.plugins if f"renderer/{name}" in plugin.offers)
+    render = import_target(found.renderers[name], f"renderer {name} (plugin {owner})")
+
+    def guarded(table: dict[str, Any]) -> str:
+        try:
+            return str(render(table))
+        except Exception as error:
+            raise Broken(f"renderer {name} (plugin {owner}): {describe(error)}") from error
+
+    return guarded
 
 
 def print_table(table: Any) -> None:

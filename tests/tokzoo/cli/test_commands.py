@@ -7,7 +7,10 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("command", [["--help"], ["list"], ["plugins", "list"], ["show", "quantizer/vq"]])
+@pytest.mark.parametrize(
+    "command",
+    [["--help"], ["list"], ["plugins", "list"], ["plugins", "show", "ar"], ["show", "quantizer/vq"], ["compat"]],
+)
 def test_looking_around_imports_no_torch(command):
     script = (
         f"import sys; sys.argv = ['tokzoo', *{command}]\n"
@@ -21,7 +24,19 @@ def test_looking_around_imports_no_torch(command):
 
 def test_help_names_every_command(tokzoo):
     text = tokzoo("--help").stdout
-    for command in ("run", "encode", "decode", "list", "show", "explain", "plugins", "leaderboard", "runs", "env"):
+    for command in (
+        "run",
+        "encode",
+        "decode",
+        "list",
+        "show",
+        "compat",
+        "explain",
+        "plugins",
+        "leaderboard",
+        "runs",
+        "env",
+    ):
         assert command in text
 
 
@@ -40,13 +55,28 @@ def test_list_by_kind(tokzoo):
     assert "fsq" in quantizers
     assert "gpt" not in quantizers
     assert {row["name"] for row in json.loads(tokzoo("list", "tracks", "--json").stdout)} >= {"fashion-nano@1"}
+    assert "released .pt files" in tokzoo("list", "formats").stdout
+
+
+def test_list_by_glob(tokzoo):
+    names = {row["name"] for row in json.loads(tokzoo("list", "gigatok-2d-nano*", "--json").stdout)}
+    assert names >= {"gigatok-2d-nano", "gigatok-2d-nano-semantic"}
+    assert all(name.startswith("gigatok-2d-nano") for name in names)
+    assert [row["name"] for row in json.loads(tokzoo("list", "encoder", "*former", "--json").stdout)] == [
+        "gigatok-qformer"
+    ]
 
 
 def test_show_a_component_and_a_recipe(tokzoo):
     text = tokzoo("show", "quantizer/vq").stdout
     assert "1711.00937" in text
     assert "commitment" in text
-    assert "properties" in json.loads(tokzoo("show", "quantizer/vq", "--json").stdout)["schema"]
+    assert "goes with decoder: gigatok-qformer, gigatok-vit" in text
+    about = json.loads(tokzoo("show", "quantizer/vq", "--json").stdout)
+    assert about["partners"]["ar"] == {"gpt": None}
+    schema = json.loads(tokzoo("show", "quantizer/vq", "--schema").stdout)
+    assert schema == about["schema"]
+    assert schema["properties"]["codes"]["default"] == 16384
     assert "gigatok-vit" in tokzoo("show", "recipe/gigatok-2d-nano").stdout
 
 

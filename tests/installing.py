@@ -1,0 +1,48 @@
+"""Plugins as an installer would leave them: a module and the metadata that names it, in a folder for PYTHONPATH."""
+
+from pathlib import Path
+
+METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+
+
+def install(site: Path, name: str, source: str) -> None:
+    """Install a plugin of one module."""
+    module = f"plugin_{name.replace('-', '_')}"
+    about = site / f"{module}-1.0.dist-info"
+    about.mkdir(parents=True)
+    (site / f"{module}.py").write_text(source, encoding="utf-8")
+    (about / "METADATA").write_text(METADATA.format(name=name), encoding="utf-8")
+    (about / "entry_points.txt").write_text(f"[tokzoo]\n{name} = {module}\n", encoding="utf-8")
+
+
+def quantizer(name: str) -> str:
+    """The source of a plugin that offers one quantizer, as a third party would write it."""
+    return f'''"""A plugin."""
+
+from pydantic import Field
+
+import tokzoo
+
+TOKZOO_API = ((0, 1), (0, 1))
+
+
+class Config(tokzoo.QuantizerConfig):
+    """A quantizer's fields."""
+
+    codes: int = Field(512, gt=1, description="size of the codebook")
+    dim: int = Field(8, gt=0, description="channels")
+    commitment: float = Field(0.25, ge=0, description="weight of the commitment loss")
+    temperature: float = Field(1.0, gt=0, description="of the assignment")
+    l2_norm: bool = Field(True, description="compare directions")
+
+    def wants(self, layout):
+        return self.dim
+
+    def code_spec(self, latent):
+        return tokzoo.CodeSpec(latent.shape, (self.codes,))
+
+
+@tokzoo.hookimpl
+def tokzoo_components():
+    return [tokzoo.ComponentSpec("quantizer", "third/{name}", Config, "plugin_{name}_modules:Quantizer", "a quantizer")]
+'''
