@@ -13,6 +13,9 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CONTRACTS = {contract["type"]: contract for contract in PROJECT["tool"]["importlinter"]["contracts"]}
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/tokzoo_*/plugin.py"))
+PACKAGES = sorted(
+    path.parent for path in (*ROOT.glob("plugins/tokzoo_*/plugin.py"), *ROOT.glob("plugins/*/*/plugin.py"))
+)
 FOR_PLUGINS = ("contracts", "registry", "data", "nn", "assembly")
 TORCH_FREE_ROOMS = ("registry", "recipes", "records", "leaderboard", "cli")
 TORCH_FREE = [
@@ -53,6 +56,7 @@ def test_every_room_has_its_layer():
 
 def test_every_plugin_is_shipped_found_and_held_to_the_rules():
     assert "tokzoo_quantizers" in PLUGINS
+    assert {package.name for package in PACKAGES} == {*PLUGINS, "tokzoo_example"}
     assert set(PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) == {
         "tokzoo",
         *(f"plugins/{plugin}" for plugin in PLUGINS),
@@ -74,12 +78,12 @@ def modules_imported(path):
             yield node.module
 
 
-@pytest.mark.parametrize("plugin", PLUGINS)
-def test_a_plugin_imports_the_lower_rooms_alone(plugin):
-    for path in (ROOT / "plugins" / plugin).rglob("*.py"):
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_a_plugin_imports_the_lower_rooms_alone(package):
+    for path in package.rglob("*.py"):
         for name in modules_imported(path):
             top, *inner = name.split(".")
-            assert top in (plugin, "tokzoo") or not top.startswith("tokzoo_"), f"{path} imports {name}"
+            assert top in (package.name, "tokzoo") or not top.startswith("tokzoo_"), f"{path} imports {name}"
             assert top != "tokzoo" or not inner or inner[0] in FOR_PLUGINS, f"{path} imports {name}"
 
 

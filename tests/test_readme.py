@@ -2,11 +2,13 @@
 
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import RECIPES, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -58,6 +60,24 @@ def test_the_plugin_conforms(tmp_path):
     subject = Subject.of(registry.components.get("quantizer", "me/sign"), registry.components)
     for check in checks_for("quantizer"):
         check(subject)
+
+
+def test_the_script_trains(tokzoo):
+    script = block("python: script")
+    assert 'track="fashion-quick"' in script
+    # The same on few images, for a few steps.
+    track = f'track={str(RECIPES / "tiny@1.yaml")!r}, changes={{"track.dataset.root": "fashion"}}'
+    script = script.replace('track="fashion-quick"', track).replace(
+        '"gigatok-2d-nano"', repr(str(RECIPES / "tiny.yaml"))
+    )
+    (tokzoo.folder / "script.py").write_text(script, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tokzoo.folder, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    (record,) = tokzoo.records()
+    assert record["recipe"]["content"]["regularizers"]["l1"]["use"] == "charbonnier"
+    assert "tiny" in done.stdout
 
 
 def test_the_map_names_every_room():

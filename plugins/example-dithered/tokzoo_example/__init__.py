@@ -1,0 +1,1 @@
+"""One of everything a plugin can bring to tokzoo."""
