@@ -239,4 +239,9 @@ def new(
     typer.echo(f"wrote {package.folder}: {kind} {package.component}")
     for path in package.files:
         typer.echo(f"  {path}")
-    typer.echo(f"next:  pip install -e {package.folder}  &&  tokzoo plugins check {package.plugin}")
+    steps = (
+        f"pip install -e {package.folder}",
+        f"tokzoo plugins check {package.plugin}",
+        f"tokzoo run {package.trial}",
+    )
+    typer.echo("next:\n  " + "\n  ".join(steps))
