@@ -1,8 +1,9 @@
 """A tokenizer: encoder → quantizer → decoder, as trained and as used."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.interfaces import Decoder, Encoder, Quantizer
 from tokzoo.contracts.specs import Chain
 from tokzoo.recipes.models import Recipe
-from tokzoo.recipes.resolve import resolve_recipe
+from tokzoo.recipes.resolve import PARTS, resolve_recipe
 from tokzoo.recipes.saved import DESCRIPTION, WEIGHTS, Saved
 from tokzoo.recipes.solver import solve
 from tokzoo.recipes.tree import Tree
@@ -103,12 +104,24 @@ class Tokenizer(nn.Module):
     def load(cls, folder: str | Path, registry: Registry | None = None, device: str | torch.device = "cpu") -> Self:
         """A saved tokenizer, in eval mode.
 
+        What only shaped it in training, such as a regularizer of somebody's script, need not be known here; its recipe
+        is then without.
+
         Raises:
             TokzooError: not a tokenizer's folder, a component that is not installed, or weights that do not fit it.
         """
         saved = Saved.read(Path(folder))
         registry = registry or load_registry()
-        recipe = resolve_recipe(Tree.from_data(saved.recipe, DESCRIPTION), registry.components)
-        tokenizer = cls(recipe, solve(recipe, saved.image, saved.classes, registry.components))
+        try:
+            recipe, chain = _solved(saved, saved.recipe, registry)
+        except TokzooError:
+            needed = {name: value for name, value in saved.recipe.items() if name in ("name", *PARTS)}
+            recipe, chain = _solved(saved, needed, registry)
+        tokenizer = cls(recipe, chain)
         load_weights(tokenizer, saved.folder / WEIGHTS)
         return tokenizer.to(device).eval()
+
+
+def _solved(saved: Saved, content: Mapping[str, Any], registry: Registry) -> tuple[Recipe, Chain]:
+    recipe = resolve_recipe(Tree.from_data(content, DESCRIPTION), registry.components)
+    return recipe, solve(recipe, saved.image, saved.classes, registry.components)

@@ -67,7 +67,7 @@ def _singular(kind: str) -> str:
 
 def _summary(path: Any) -> str:
     """The summary line of a YAML file, found without parsing the rest."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("summary:"):
             return str(line.removeprefix("summary:").strip().strip("\"'"))
     return ""

@@ -1,14 +1,19 @@
 """What a plugin registers for one component, and how its class is reached."""
 
+import functools
 import importlib
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
 
 from tokzoo.contracts.configs import KINDS, ComponentConfig
-from tokzoo.contracts.errors import TokzooError, suggest
+from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
 
+TEXTS = ("summary", "paper", "code_license", "weights_license", "status")
 NAME = re.compile(r"(?:[a-z0-9]+(?:-[a-z0-9]+)*/)?[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
@@ -54,8 +59,15 @@ class ComponentSpec:
             raise TokzooError(f"{where}: target {self.target!r} is not of the form 'module:Class'")
         if not self.summary:
             raise TokzooError(f"{where}: a one-line summary is missing")
+        for name in TEXTS:
+            if not isinstance(getattr(self, name), str):
+                raise TokzooError(f"{where}: {name} is {getattr(self, name)!r}, not text")
         if not isinstance(self.version, int) or self.version < 1:
             raise TokzooError(f"{where}: version is a whole number from 1 on, not {self.version!r}")
+        if not isinstance(self.example, Mapping):
+            raise TokzooError(f"{where}: example is {self.example!r}, not a mapping of fields to values")
+        if isinstance(self.extras, str) or not all(isinstance(extra, str) for extra in self.extras):
+            raise TokzooError(f"{where}: extras is {self.extras!r}, not a tuple of names")
 
     def _check_config(self, where: str, base: type[ComponentConfig]) -> None:
         config = self.config
@@ -66,6 +78,27 @@ class ComponentSpec:
             raise TokzooError(f"{where}: {config.__name__} does not define {', '.join(sorted(promised))}")
         if "use" in config.model_fields:
             raise TokzooError(f"{where}: {config.__name__} has a field 'use', which names the component in a recipe")
+        # Others read these of every component there is: a wrong one would break what has nothing to do with it.
+        for name, (wanted, adapter) in _class_variables(base).items():
+            value = getattr(config, name)
+            try:
+                adapter.validate_python(value, strict=True)
+            except ValidationError:
+                raise TokzooError(f"{where}: {config.__name__}.{name} is {value!r}, not {wanted}") from None
+
+
+@functools.cache
+def _class_variables(base: type[ComponentConfig]) -> dict[str, tuple[str, TypeAdapter[Any]]]:
+    """The class variables of a kind's configs: what each must be, in words and to be checked by."""
+    found: dict[str, tuple[str, TypeAdapter[Any]]] = {}
+    for cls in base.__mro__[: base.__mro__.index(ComponentConfig) + 1]:
+        for name, annotation in inspect.get_annotations(cls).items():
+            origin: Any = get_origin(annotation)
+            if origin is ClassVar:
+                (wanted,) = get_args(annotation)
+                text = str(wanted) if get_args(wanted) else wanted.__name__
+                found[name] = (re.sub(r"\w+\.", "", text), TypeAdapter(wanted))
+    return found
 
 
 def load_target(spec: ComponentSpec) -> Any:
@@ -83,6 +116,7 @@ def import_target(target: str | type, whose: str, hint: str = "") -> Any:
 
     Raises:
         TokzooError: it cannot be imported, or has no such name.
+        Broken: its module raises something else.
     """
     if not isinstance(target, str):
         return target
@@ -91,3 +125,5 @@ def import_target(target: str | type, whose: str, hint: str = "") -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise TokzooError(f"{whose}: cannot load {target}: {error}{hint}") from error
+    except Exception as error:
+        raise Broken(f"{whose}: importing {module} raised {describe(error)}{hint}") from error

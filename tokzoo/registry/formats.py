@@ -47,6 +47,8 @@ def checked_formats(answer: Any) -> dict[str, FormatSpec]:
             raise TokzooError(f"tokzoo_formats returned {spec!r} among others, not a FormatSpec")
         if not isinstance(spec.name, str) or not NAME.fullmatch(spec.name):
             raise TokzooError(f"format {spec.name!r}: a name is lower-case words and numbers joined by '-'")
+        if not isinstance(spec.summary, str):
+            raise TokzooError(f"format {spec.name}: summary is {spec.summary!r}, not text")
         if not isinstance(spec.target, type) and str(spec.target).count(":") != 1:
             raise TokzooError(f"format {spec.name}: target {spec.target!r} is not of the form 'module:Class'")
         formats[spec.name] = spec

@@ -239,10 +239,16 @@ def _reject_claimed(registry: Registry, plugin: Plugin, offers: Offers) -> None:
         if count > 1:
             raise TokzooError(f"offers {name} twice")
     for other in registry.plugins:
-        taken = ", ".join(name for name in names if name in other.offers)
+        owned = {_owned(offer) for offer in other.offers}
+        taken = ", ".join(name for name in names if _owned(name) in owned)
         if taken:
             other.notes.append(f"plugin {plugin.name} ({plugin.origin}) claims {taken} too, and was refused")
             raise TokzooError(f"{taken} is already offered by plugin {other.name} ({other.origin}); rename yours")
+
+
+def _owned(offer: str) -> str:
+    """What an offer claims: a track all of its versions, for its name alone means the highest of them."""
+    return offer.partition("@")[0] if offer.startswith("track/") else offer
 
 
 def _check_api(wanted: Any) -> None:

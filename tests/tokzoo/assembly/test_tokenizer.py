@@ -199,3 +199,14 @@ def test_component_that_is_not_installed(saved, registry, tmp_path):
             poorer.add(entry)
     with pytest.raises(TokzooError, match=r"quantizer\.use: quantizer 'vq': unknown; .*tokenizer\.json"):
         Tokenizer.load(tmp_path / "saved", type(registry)(components=poorer))
+
+
+def test_a_regularizer_that_is_not_known_here_does_not_matter(saved, registry, tmp_path, images):
+    saved.save(tmp_path / "saved")
+    description = tmp_path / "saved" / "tokenizer.json"
+    content = json.loads(description.read_text())
+    content["recipe"]["regularizers"] = {"mine": {"use": "somebody/loss", "weight": 2.0}}
+    description.write_text(json.dumps(content))
+    loaded = Tokenizer.load(tmp_path / "saved", registry)
+    assert torch.equal(loaded.encode(images), saved.eval().encode(images))
+    assert not loaded.recipe.regularizers

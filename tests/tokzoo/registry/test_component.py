@@ -34,6 +34,26 @@ class Fine(NoLayout):
     layout: ClassVar = "grid"
 
 
+class Needy(Squares):
+    requires: ClassVar = "assignment"
+
+
+class Row(NoLayout):
+    layout: ClassVar = "row"
+
+
+class Sampled(NoSampler):
+    sampler: ClassVar = 3
+
+
+class Numbers(tokzoo.MetricConfig):
+    stage: ClassVar = "reconstruction"
+    reports: ClassVar = ["psnr"]
+
+    def protocol(self):
+        return {}
+
+
 def spec(**changes):
     fields = {"kind": "quantizer", "name": "squares", "config": Squares, "target": "somewhere:Squares", "summary": "a"}
     return tokzoo.ComponentSpec(**fields | changes)
@@ -58,6 +78,14 @@ def test_a_config_that_defines_what_its_base_declares_passes():
         ({"config": Unfinished}, "Unfinished does not define code_spec"),
         ({"kind": "encoder", "config": NoLayout}, "NoLayout does not define layout"),
         ({"kind": "ar", "config": NoSampler}, "NoSampler does not define sampler"),
+        ({"config": Needy}, "Needy.requires is 'assignment', not frozenset[str]"),
+        ({"kind": "encoder", "config": Row}, "Row.layout is 'row', not Literal['grid', 'sequence']"),
+        ({"kind": "metric", "config": Numbers}, "Numbers.reports is ['psnr'], not tuple[MetricInfo, ...]"),
+        ({"kind": "ar", "config": Sampled}, "Sampled.sampler is 3, not type[Config]"),
+        ({"summary": 5}, "summary is 5, not text"),
+        ({"paper": None}, "paper is None, not text"),
+        ({"example": [1]}, r"example is [1], not a mapping"),
+        ({"extras": "timm"}, "extras is 'timm', not a tuple of names"),
         ({"config": Named}, "has a field 'use'"),
         ({"name": "My VQ"}, "a name is lower-case words"),
         ({"name": "a/b/c"}, "a name is lower-case words"),

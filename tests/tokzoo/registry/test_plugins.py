@@ -154,6 +154,24 @@ def test_a_claimed_file_is_refused_like_a_component(load, tmp_path, what):
     assert f"claims {what}/mine@1 too" in first.notes[0]
 
 
+def test_a_track_belongs_to_one_plugin_in_all_its_versions(load, tmp_path):
+    """Its name alone means its highest version: another plugin must not change what that is."""
+    text = "@tokzoo.hookimpl\ndef tokzoo_tracks(): return r'{}'"
+    for version in (1, 2):
+        (tmp_path / str(version)).mkdir()
+        (tmp_path / str(version) / f"mine@{version}.yaml").write_text("name: mine\n")
+    registry = load(first=text.format(tmp_path / "1"), second=text.format(tmp_path / "2"))
+    assert list(registry.tracks) == ["mine@1"]
+    assert "track/mine@2 is already offered by plugin first" in registry.plugins[1].error
+
+
+def test_what_a_plugin_prints_does_not_mix_with_the_output_of_a_command(load, capsys):
+    load(chatty="print('hello from the plugin')\n" + GOOD)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == "hello from the plugin\n"
+
+
 def test_a_claimed_renderer_is_refused(load):
     text = "@tokzoo.hookimpl\ndef tokzoo_renderers(): return {'md': '%s:render'}"
     registry = load(first=text % "one", second=text % "two")
