@@ -28,7 +28,10 @@ TORCH_FREE = [
     "tokzoo.data.config",
     "tokzoo.data.files",
     "tokzoo.evaluation.statistics",
+    "tokzoo.api",
+    "tokzoo.bench.plan",
     "tokzoo.bench.run",
+    "tokzoo.testing.scaffold",
 ]
 
 

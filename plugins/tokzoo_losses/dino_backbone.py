@@ -78,7 +78,7 @@ def load_transformer(config: DinoDiscConfig) -> nn.Module:
     try:
         return timm_network(config.model, config.image_size, tensors)
     except Exception as error:  # anything that the hub's client, the connection or the model may raise
-        raise TokzooError(f"{WHO} {_cannot(config)} ({describe(error)})") from error
+        raise TokzooError(f"{WHO} {_cannot(config)} ({describe(error, 120)})") from error
 
 
 def outlined(config: DinoDiscConfig) -> nn.Module:
@@ -93,7 +93,9 @@ def outlined(config: DinoDiscConfig) -> nn.Module:
         with torch.device("meta"):
             vit = timm.create_model(config.model, num_classes=0, img_size=config.image_size)
     except (TypeError, RuntimeError) as error:
-        raise TokzooError(f"{WHO} {config.model} cannot be made ({describe(error)}); choose another model") from error
+        raise TokzooError(
+            f"{WHO} {config.model} cannot be made ({describe(error, 120)}); choose another model"
+        ) from error
     if not isinstance(vit, VisionTransformer) or vit.cls_token is None:
         raise TokzooError(f"{WHO} {config.model} is no vision transformer with a class token: choose another model")
     if config.readouts[-1] > len(vit.blocks):
@@ -116,7 +118,7 @@ def stored(path: Path, model: str) -> dict[str, Tensor]:
         tensors = load_state_dict(str(path))
     except Exception as error:  # anything that a damaged file may raise
         raise TokzooError(
-            f"{WHO} weights: {path} cannot be read ({describe(error)}); it should be {_source(model)}"
+            f"{WHO} weights: {path} cannot be read ({describe(error, 120)}); it should be {_source(model)}"
         ) from error
     return {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
 

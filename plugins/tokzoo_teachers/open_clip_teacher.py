@@ -109,7 +109,7 @@ def from_repository(config: OpenClipConfig) -> Known:
         return Known(described["model_cfg"], described.get("preprocess_cfg", {}), on_hub(WEIGHTS, repository))
     except Exception as error:  # anything that the hub's client or a damaged file may raise
         raise TokzooError(
-            f"{WHO} {on_hub(DESCRIPTION, repository)} is not at hand and cannot be fetched ({describe(error)}); "
+            f"{WHO} {on_hub(DESCRIPTION, repository)} is not at hand and cannot be fetched ({describe(error, 120)}); "
             "name the model as open_clip does (such as ViT-L-14 with pretrained: dfn2b), "
             f"download {on_hub(WEIGHTS, repository)} and set the teacher's weights to its path"
         ) from error

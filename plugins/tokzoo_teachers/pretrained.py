@@ -78,7 +78,7 @@ def from_hub(who: str, config: PretrainedConfig, source: str, make: Callable[[],
         return make()
     except Exception as error:  # anything that a hub's client, the connection or the model may raise
         raise TokzooError(
-            f"{who} the weights of {config.model} are not at hand and cannot be fetched ({describe(error)}); "
+            f"{who} the weights of {config.model} are not at hand and cannot be fetched ({describe(error, 120)}); "
             f"download {source} and set the teacher's weights to its path"
         ) from error
 
@@ -98,7 +98,7 @@ def from_file(
         return make(load_state_dict(str(path)))
     except Exception as error:  # anything that a damaged file may raise
         raise TokzooError(
-            f"{who} weights: {path} is not of {config.model} ({describe(error)}); it should be {source}"
+            f"{who} weights: {path} is not of {config.model} ({describe(error, 120)}); it should be {source}"
         ) from error
 
 

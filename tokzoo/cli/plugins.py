@@ -9,6 +9,7 @@ import typer
 from tokzoo.cli.common import AsJson, PluginFiles, Strict, console, print_json, registry
 from tokzoo.contracts.configs import KINDS
 from tokzoo.contracts.errors import TokzooError, suggest
+from tokzoo.recipes.tree import parse_override
 from tokzoo.registry.plugins import Plugin, Registry
 
 app = typer.Typer(help="See, check and write plugins.", no_args_is_help=True)
@@ -52,17 +53,22 @@ def _about(plugin: Plugin) -> dict[str, Any]:
 
 @app.command("show")
 def show_plugin(
-    name: Annotated[str, typer.Argument(metavar="PLUGIN", help="As tokzoo plugins list names it.")],
+    name: Annotated[str, typer.Argument(metavar="PLUGIN", help="A plugin, or a distribution with some.")],
     plugin: PluginFiles = None,
     strict_plugins: Strict = False,
     json: AsJson = False,
 ) -> None:
     """Show one plugin: the API it was written for, its hooks, and what it offers."""
     found = registry(plugin, strict_plugins)
-    one = _named(found, name)
+    chosen = _named(found, name)
     if json:
-        print_json(_about(one))
+        print_json([_about(one) for one in chosen])
         return
+    for one in chosen:
+        _print_plugin(one, found)
+
+
+def _print_plugin(one: Plugin, found: Registry) -> None:
     from rich.text import Text
 
     shown = console()
@@ -80,22 +86,32 @@ def show_plugin(
         shown.print(Text(f"  {offer}"), Text(summaries.get(offer, ""), style="dim"))
 
 
-def _named(found: Registry, name: str) -> Plugin:
-    for plugin in found.plugins:
-        if name in (plugin.name, plugin.origin):
-            return plugin
-    raise TokzooError(f"plugin '{name}': not installed; {suggest(name, (each.name for each in found.plugins))}")
+def _named(found: Registry, name: str) -> list[Plugin]:
+    """The plugin of a name, or all plugins of a distribution."""
+    chosen = [plugin for plugin in found.plugins if plugin.name == name]
+    chosen = chosen or [plugin for plugin in found.plugins if plugin.origin == name]
+    if not chosen:
+        raise TokzooError(f"plugin '{name}': not installed; {suggest(name, (each.name for each in found.plugins))}")
+    return chosen
 
 
 @app.command("check")
 def check_plugins(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[PLUGIN|KIND/NAME]…", help="Default: all but tokzoo's own.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[PLUGIN|KIND/NAME]… [KEY=VALUE…]",
+            help="Default: all but tokzoo's own. Fields of a component's config instead of its example's.",
+        ),
     ] = None,
     plugin: PluginFiles = None,
     json: AsJson = False,
 ) -> None:
     """Run the conformance kit: everything a plugin offers, each component in its example config.
+
+      tokzoo plugins check lattice
+
+      tokzoo plugins check dataset/images root=photos/
 
     Exit code: 0 nothing failed, 1 something failed, 2 wrong usage.
     """
@@ -115,8 +131,13 @@ def check_plugins(
 
 def _findings(found: Registry, names: list[str]) -> Iterable[Any]:
     """What is found about plugins and single components, as it is found."""
+    fields = dict(parse_override(text) for text in names if "=" in text)
+    names = [name for name in names if "=" not in name]
     entries = [found.components.get(*name.split("/", 1)) for name in names if "/" in name]
-    plugins = [_named(found, name) for name in names if "/" not in name]
+    plugins = [each for name in names if "/" not in name for each in _named(found, name)]
+    if fields and (plugins or len(entries) != 1):
+        raise TokzooError("fields are given to one component: tokzoo plugins check KIND/NAME KEY=VALUE…")
+    given = {".".join(key): value for key, value in fields.items()}
     if not names:
         plugins = [each for each in found.plugins if not each.ours]
         if not plugins:
@@ -128,7 +149,7 @@ def _findings(found: Registry, names: list[str]) -> Iterable[Any]:
     for each in plugins:
         yield from check_plugin(each, found)
     for entry in entries:
-        yield from check_component(entry, found.components, found.files)
+        yield from check_component(entry, found.components, found.files, given or None)
 
 
 def _print_findings(findings: Iterable[Any]) -> bool:
@@ -137,17 +158,20 @@ def _print_findings(findings: Iterable[Any]) -> bool:
 
     shown = console()
     counts = dict.fromkeys(MARKS, 0)
-    last = ""
+    last = missing = None
     for finding in findings:
+        counts[finding.outcome] += 1
         if finding.component != last:
             shown.print(Text(finding.component, style="bold"))
-            last = finding.component
-        counts[finding.outcome] += 1
+            last, missing = finding.component, None
+        if finding.outcome == "not run" and missing == finding.message:
+            continue
         mark, style = MARKS[finding.outcome]
         title = finding.check.replace("_", " ")
-        shown.print(
-            Text(f"  {mark:<8}", style=style), Text(f"{title}{': ' + finding.message if finding.message else ''}")
-        )
+        if finding.outcome == "not run":
+            missing, title = finding.message, f"{title}, and what follows"
+        said = f"{title}: {finding.message}" if finding.message else title
+        shown.print(Text(f"  {mark:<8}", style=style), Text(said))
     shown.print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
     return counts["failed"] > 0
 

@@ -27,11 +27,15 @@ class Diverged(TokzooError):
 ONE_LINE = 300
 
 
-def describe(error: BaseException) -> str:
-    """An error in one line; its type is told where it was not meant for the user."""
+def describe(error: BaseException, longest: int = ONE_LINE) -> str:
+    """An error in one line.
+
+    What was meant for the user is told whole; of anything else its type, and its message up to ``longest`` letters.
+    """
     text = " ".join(str(error).split()) or "no message"
-    kind = "" if isinstance(error, TokzooError) else f"{type(error).__name__}: "
-    return kind + (text if len(text) <= ONE_LINE else f"{text[:ONE_LINE]}…")
+    if isinstance(error, TokzooError):
+        return text
+    return f"{type(error).__name__}: {text if len(text) <= longest else f'{text[:longest]}…'}"
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -81,11 +81,13 @@ class Finding:
     message: str = ""
 
 
-def check_component(entry: Entry, catalogue: Catalogue, files: Iterable[Path] = ()) -> Iterator[Finding]:
-    """Run every check on a component in its ``example`` config, one finding after the other."""
+def check_component(
+    entry: Entry, catalogue: Catalogue, files: Iterable[Path] = (), fields: Mapping[str, Any] | None = None
+) -> Iterator[Finding]:
+    """Run every check on a component, one finding after the other; ``fields`` None: in its ``example`` config."""
     name = f"{entry.spec.kind}/{entry.spec.name}"
     try:
-        subject = Subject.of(entry, catalogue, files=tuple(files))
+        subject = Subject.of(entry, catalogue, fields, files=tuple(files))
     except TokzooError as error:
         yield Finding(name, "example_is_a_config", "failed", describe(error))
         return

@@ -193,6 +193,12 @@ def test_check_runs_the_kit(tokzoo, site):
     assert {finding["component"] for finding in findings} == {"quantizer/fsq"}
     assert {finding["outcome"] for finding in findings} == {"passed"}
     assert len(findings) > 10
+    done = tokzoo("plugins", "check", "dataset/images", "root=none").stdout
+    assert done.count("no such folder") == 1
+    assert "not run  images are as promised, and what follows: dataset images: root none: no such folder" in done
+    done = tokzoo("plugins", "check", "quantizer/fsq", "levelz=3", code=1).stdout
+    assert "did you mean 'levels'?" in done
+    assert "fields are given to one component" in tokzoo("plugins", "check", "third", "dim=3", code=2).stderr
 
 
 def test_a_renderer_of_a_plugin_prints_the_table(finished):

@@ -22,6 +22,7 @@ def test_the_nearest_name_is_suggested_or_all_are_listed(name, known, said):
     ("error", "said"),
     [
         (Refusal("wants a sequence"), "wants a sequence"),
+        (Refusal("x " * 400 + "which is mended so"), "x " * 400 + "which is mended so"),
         (ValueError("two\n  lines"), "ValueError: two lines"),
         (KeyError(), "KeyError: no message"),
         (RuntimeError("x" * 999), f"RuntimeError: {'x' * ONE_LINE}…"),
