@@ -1,11 +1,11 @@
-"""The checks of a kind, and components to try them on: those installed, and those of plugins with planted faults."""
+"""The checks of a kind, and components to try them on: those installed, and those of a plugin with planted faults."""
 
 from tests.conftest import ROOT
 from tokzoo.registry.plugins import load_registry
 from tokzoo.testing.conformance import checks_for, run_check
 from tokzoo.testing.subject import Subject
 
-FILES = tuple(ROOT / "tests" / "data" / "plugins" / name for name in ("faulty_parts.py", "faulty_judges.py"))
+FILES = (ROOT / "tests" / "data" / "plugins" / "faulty.py",)
 REGISTRY = load_registry(FILES)
 assert not REGISTRY.broken
 
