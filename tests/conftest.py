@@ -18,6 +18,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # No test fetches weights; without this, each of them would wait for a network that may not be there.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+# What tests and benchmarks share beside this file is imported by its bare name.
+sys.path.append(str(Path(__file__).parent))
+
 FASHION = ROOT / "plugins" / "tokzoo_data" / "fashion"
 
 

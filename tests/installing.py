@@ -8,11 +8,17 @@ METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
 def install(site: Path, name: str, source: str) -> None:
     """Install a plugin of one module."""
     module = f"plugin_{name.replace('-', '_')}"
-    about = site / f"{module}-1.0.dist-info"
-    about.mkdir(parents=True)
+    register(site, name, {name: module})
     (site / f"{module}.py").write_text(source, encoding="utf-8")
-    (about / "METADATA").write_text(METADATA.format(name=name), encoding="utf-8")
-    (about / "entry_points.txt").write_text(f"[tokzoo]\n{name} = {module}\n", encoding="utf-8")
+
+
+def register(site: Path, distribution: str, points: dict[str, str]) -> None:
+    """Write the metadata by which a distribution and its entry points are found."""
+    about = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(METADATA.format(name=distribution), encoding="utf-8")
+    lines = [f"{name} = {module}\n" for name, module in points.items()]
+    (about / "entry_points.txt").write_text("".join(["[tokzoo]\n", *lines]), encoding="utf-8")
 
 
 def quantizer(name: str) -> str:

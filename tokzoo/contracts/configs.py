@@ -28,9 +28,14 @@ Stage = Literal["reconstruction", "likelihood", "generation", "representation", 
 
 
 class Config(BaseModel):
-    """Base of every config model: frozen, and an unknown field is an error."""
+    """Base of every config model: frozen, and an unknown field is an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+    Its validator is made when it is first used: a command that lists fifty plugins uses few of their configs.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, protected_namespaces=(), defer_build=True
+    )
 
 
 class ComponentConfig(Config):

@@ -137,17 +137,26 @@ def _installed() -> list[tuple[Plugin, Loader]]:
     names = None if allowed is None else {name.strip() for name in allowed.split(",")} - {""}
     found: list[tuple[Plugin, Loader]] = []
     known = set()
+    # A distribution reads its metadata anew for each question: name and version are asked once, for all its plugins.
+    asked: dict[int, tuple[str, str]] = {}
     for point in importlib.metadata.entry_points(group=GROUP):
         known.add(point.name)
         if names is not None and point.name not in names:
             continue
-        origin = point.dist.name if point.dist else "?"
-        version = point.dist.version if point.dist else ""
-        found.append((Plugin(point.name, origin, version, target=point.value), point.load))
+        if id(point.dist) not in asked:
+            asked[id(point.dist)] = _name_and_version(point.dist)
+        found.append((Plugin(point.name, *asked[id(point.dist)], target=point.value), point.load))
     missing = (names or set()) - known
     found += [(Plugin(name, ALLOW_VARIABLE), partial(_not_installed, name, known)) for name in missing]
     # Ours first: where two claim one name, the newcomer is the one refused, whatever the installation order.
     return sorted(found, key=lambda pair: (pair[0].origin != GROUP, pair[0].origin, pair[0].name))
+
+
+def _name_and_version(distribution: importlib.metadata.Distribution | None) -> tuple[str, str]:
+    if distribution is None:
+        return "?", ""
+    about = distribution.metadata
+    return about["Name"], about["Version"]
 
 
 def _not_installed(name: str, known: set[str]) -> ModuleType:

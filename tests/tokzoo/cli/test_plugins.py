@@ -7,10 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from tests.conftest import ROOT
-
-sys.path.append(str(ROOT / "tests"))
 from installing import install, quantizer
 
 HEAD = "import tokzoo\n"

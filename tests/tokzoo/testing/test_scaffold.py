@@ -1,6 +1,5 @@
 """``tokzoo plugins new``: what it writes is right from the start, and where it refuses it writes nothing."""
 
-import configparser
 import json
 import os
 import re
@@ -11,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from installing import register
 
 from tests.conftest import ROOT
 from tokzoo.contracts.configs import KINDS
@@ -59,13 +59,7 @@ class Written:
 def install(package, site):
     """Write the metadata by which an installed package is found, read off its pyproject."""
     project = tomllib.loads((package.folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    about = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0.1.0\n")
-    points = configparser.ConfigParser()
-    points.read_dict(project["entry-points"])
-    with (about / "entry_points.txt").open("w") as file:
-        points.write(file)
+    register(site, project["name"], project["entry-points"]["tokzoo"])
 
 
 @pytest.fixture(scope="module")
