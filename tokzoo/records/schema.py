@@ -1,8 +1,13 @@
-"""``tokzoo.record/1``: the immutable result of one cell, and how its id is made."""
+"""``tokzoo.record/1``: the immutable result of one cell, and how its id is made.
 
+The id is the hash of the JSON that is stored. A record that is read keeps that JSON, so that a field that records get
+later changes no record that was written before.
+"""
+
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from tokzoo.contracts.configs import Config
 from tokzoo.contracts.errors import TokzooError
@@ -41,7 +46,9 @@ class Failure(Config):
 
 
 class Record(Config):
-    """One cell's result. Everything but ``id`` and ``observed`` decides the id.
+    """One cell's result, made by :func:`make_record` or read by :func:`check_record`.
+
+    Everything but ``id`` and ``observed`` decides the id. A field added to records has a default: old records lack it.
 
     Attributes:
         origin: ``measured`` here, an ``imported`` checkpoint judged by our code, or ``claimed`` by a source.
@@ -49,6 +56,7 @@ class Record(Config):
         versions: of tokzoo's engine and every component.
         execution: torch version, device and threads of each stage: they decide the last bits of a result.
         stages: the cache key of each stage.
+        provenance: what made it (distributions, code stamps, …): in the id, but in the hash of no recipe, track or probe.
         not_applicable: stages this tokenizer has none of (a continuous quantizer has no codes).
         observed: what varies from run to run: times, throughput, memory, host.
     """
@@ -69,7 +77,14 @@ class Record(Config):
     metrics: dict[str, MetricValue]
     protocols: dict[str, dict[str, Any]]
     failure: Failure | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)
     observed: dict[str, Any] = Field(default_factory=dict)
+    _stored: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def stored(self) -> Mapping[str, Any]:
+        """Its JSON, as it was read or is to be written."""
+        return self._stored
 
     @model_validator(mode="after")
     def _says_what_it_must(self) -> Self:
@@ -80,17 +95,26 @@ class Record(Config):
             raise ValueError(f"protocols: metrics refer to {', '.join(sorted(unknown))}, which are not there")
         return self
 
-    def computed_id(self) -> str:
-        """The id its content has."""
-        content = self.model_dump(mode="json", by_alias=True)
-        del content["id"], content["observed"]
-        return content_hash(content)
+
+def stored_id(data: Mapping[str, Any]) -> str:
+    """The id that the JSON of a record has.
+
+    Raises:
+        ValueError: a number in it is not finite.
+    """
+    return content_hash({name: value for name, value in data.items() if name not in ("id", "observed")})
 
 
 def make_record(**content: Any) -> Record:
     """A record with the id of its content."""
-    draft = Record(id="", **content)
-    return draft.model_copy(update={"id": draft.computed_id()})
+    data = Record(id="", **content).model_dump(mode="json", by_alias=True)
+    return _holding({**data, "id": stored_id(data)})
+
+
+def _holding(data: Mapping[str, Any]) -> Record:
+    record = Record.model_validate(data)
+    record._stored = data
+    return record
 
 
 def check_record(data: Any, where: str) -> Record:
@@ -103,13 +127,16 @@ def check_record(data: Any, where: str) -> Record:
     if schema != SCHEMA:
         raise TokzooError(f"{where}: schema {schema!r}; this version of tokzoo reads {SCHEMA}")
     try:
-        record = Record.model_validate(data)
+        record = _holding(data)
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
         text = f"{place}: {problem['msg']}" if place else problem["msg"].removeprefix("Value error, ")
         raise TokzooError(f"{where}: not a valid record: {text}") from None
-    computed = record.computed_id()
+    try:
+        computed = stored_id(data)
+    except ValueError:
+        raise TokzooError(f"{where}: not a valid record: it holds a number that is not finite") from None
     if record.id != computed:
         raise TokzooError(f"{where}: its content has the id {computed}, not {record.id}: it was changed")
     return record

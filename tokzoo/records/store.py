@@ -18,7 +18,7 @@ class RecordStore:
         """Write a record; one with the same id is there already and stays."""
         path = self.folder / f"{record.id}.json"
         if not path.exists():
-            write_json(path, record.model_dump(mode="json", by_alias=True))
+            write_json(path, record.stored)
         return path
 
     def read(self) -> tuple[list[Record], list[str]]:

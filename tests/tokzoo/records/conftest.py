@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from tokzoo.records.schema import MetricValue, Named, make_record
@@ -38,4 +40,4 @@ def record():
 @pytest.fixture
 def data(record):
     """A record as it is read from a file."""
-    return record().model_dump(mode="json", by_alias=True)
+    return json.loads(json.dumps(record().stored))
