@@ -95,7 +95,7 @@ def show_run(
         raise TokzooError(f"run '{run}' under {out}: expected one, found {found}")
     record = records[0]
     if json:
-        print_json(record.model_dump(mode="json", by_alias=True))
+        print_json(record.stored)
         return
     _print_run(record, out)
 

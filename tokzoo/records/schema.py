@@ -56,7 +56,7 @@ class Record(Config):
         versions: of tokzoo's engine and every component.
         execution: torch version, device and threads of each stage: they decide the last bits of a result.
         stages: the cache key of each stage.
-        provenance: what made it (distributions, code stamps, …): in the id, but in the hash of no recipe, track or probe.
+        provenance: what made it (distributions, code stamps): in the id, and in the hash of no recipe, track or probe.
         not_applicable: stages this tokenizer has none of (a continuous quantizer has no codes).
         observed: what varies from run to run: times, throughput, memory, host.
     """
