@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 import tokzoo
-from tokzoo_ar.guidance import AnySchedule, Constant
+from tokzoo.nn.guidance import AnySchedule, Constant
 
 
 class Shape(NamedTuple):

@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import tokzoo
+from tokzoo.nn.kv_cache import KVCache
+from tokzoo.nn.llama import MODULATIONS, LlamaBlock, Modulation
 from tokzoo.nn.rms_norm import RMSNorm
 from tokzoo.nn.rotary import Rotation, rotation
 from tokzoo.nn.sampling import draw, filtered_probabilities, guide, seeded_uniforms
 from tokzoo.nn.tokens import learned_tokens
-from tokzoo_ar.block import MODULATIONS, Block, Modulation
-from tokzoo_ar.cache import KVCache
 from tokzoo_ar.configs import GPTConfig, GPTSampler
 
 INIT_STD = 0.02
@@ -46,13 +46,13 @@ class GPT(tokzoo.ARModel):
         self.config = config
         self.classes, self.length, self.grid = classes, codes.positions, codes.shape
         self.null_class = classes or 0
-        layers, _, width = config.shape
+        width = config.shape.width
         self.starts = nn.Embedding(self.null_class + 1, width)
         self.tokens = nn.Embedding(codes.vocab[0], width)
         # One row more than is read: released weights have a place for the last code too.
         self.positions = learned_tokens(1 + self.length, width) if config.positions == "learned" else None
         self.dropout = nn.Dropout(config.token_dropout)
-        self.blocks = nn.ModuleList(Block(config, config.drop_path * i / max(layers - 1, 1)) for i in range(layers))
+        self.blocks = nn.ModuleList(make_blocks(config))
         self.norm = RMSNorm(width)
         self.head = nn.Linear(width, codes.vocab[0], bias=False)
         self.modulation = nn.Linear(width, MODULATIONS * width) if config.adaln == "shared" else None
@@ -199,6 +199,22 @@ class GPT(tokzoo.ARModel):
         if torch.is_autocast_enabled(device.type):
             dtype = torch.get_autocast_dtype(device.type)
         return KVCache((layers, batch, heads, self.length, self.config.head_width), device, dtype)
+
+
+def make_blocks(config: GPTConfig) -> Iterator[LlamaBlock]:
+    """The blocks in order; drop-path rates rise linearly from 0."""
+    layers, heads, width = config.shape
+    for layer in range(layers):
+        yield LlamaBlock(
+            width,
+            heads,
+            config.ffn_width,
+            qk_norm=config.qk_norm,
+            adaln=config.adaln,
+            residual_dropout=config.residual_dropout,
+            ffn_dropout=config.ffn_dropout,
+            drop_path=config.drop_path * layer / max(layers - 1, 1),
+        )
 
 
 def _choose(logits: Tensor, sampler: GPTSampler, uniforms: Tensor) -> Tensor:

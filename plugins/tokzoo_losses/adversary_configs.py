@@ -1,30 +1,12 @@
 """Configs of the adversaries, without torch."""
 
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from tokzoo import Chain, Config, ImageTermConfig, Refusal
-
-GanLoss = Literal["hinge", "non-saturating"]
-
-
-class LeCamConfig(Config):
-    """A penalty on what a discriminator says, see ``tokzoo_losses.lecam``."""
-
-    weight: float = Field(0.001, gt=0, description="factor of the penalty beside the discriminator's loss")
-    decay: float = Field(0.99, ge=0, lt=1, description="of the running means of its logits")
-
-
-class DiffAugmentConfig(Config):
-    """Random changes of all that a discriminator sees, see ``tokzoo_losses.diff_augment``. 0 leaves a change out."""
-
-    translation: float = Field(0.125, ge=0, lt=1, description="farthest shift, as a fraction of the side")
-    brightness: float = Field(0.5, ge=0, description="most that is added to, or taken from, all values of an image")
-    saturation: float = Field(1.0, ge=0, description="colours are scaled around grey by a factor of 1 ± this")
-    contrast: float = Field(0.5, ge=0, description="values are scaled around their mean by a factor of 1 ± this")
-    cutout: float = Field(0.2, ge=0, le=1, description="side of the box that is blanked, as a fraction of the image's")
+from tokzoo import Chain, ImageTermConfig, Refusal
+from tokzoo.nn.configs import DiffAugmentConfig, GanLoss, LeCamConfig
 
 
 class DiscriminatorConfig(ImageTermConfig):

@@ -7,7 +7,7 @@ A discriminator's statistics then depend neither on how large the batch is nor o
 import torch
 from torch import Tensor, nn
 
-from tokzoo.nn.nearest import at_least_float32
+from tokzoo.nn.precision import at_least_float32
 
 EPSILON = 1e-6
 

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tokzoo import Chain
+from tokzoo.nn.frozen_network import WithFrozenNetwork
 from tokzoo_losses.adversary_configs import DinoDiscConfig
 from tokzoo_losses.batch_norm_local import BatchNormLocal
 from tokzoo_losses.dino_backbone import DinoBackbone
 from tokzoo_losses.discriminator import Discriminator
-from tokzoo_losses.frozen_network import WithFrozenNetwork
 from tokzoo_losses.spectral_norm import spectral_norm
 
 SLOPE = 0.2

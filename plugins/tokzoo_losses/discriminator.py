@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from tokzoo import Adversary, Chain, Pass, View
-from tokzoo.nn.nearest import at_least_float32
+from tokzoo.nn.diff_augment import diff_augment
+from tokzoo.nn.gan_loss import discriminator_loss, generator_loss
+from tokzoo.nn.lecam import LeCam
+from tokzoo.nn.precision import at_least_float32
 from tokzoo_losses.adversary_configs import DiscriminatorConfig
-from tokzoo_losses.diff_augment import diff_augment
-from tokzoo_losses.gan_loss import discriminator_loss, generator_loss
-from tokzoo_losses.lecam import LeCam
 
 
 class Discriminator(Adversary):

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from tokzoo import Pass, Regularizer
-from tokzoo.nn.nearest import at_least_float32, distance_chunks, without_autocast
+from tokzoo.nn.nearest import distance_chunks
+from tokzoo.nn.precision import at_least_float32, without_autocast
 
 EPSILON = 1e-5
 # Log-probabilities end here. Beyond, a code adds nothing even in float64, and subnormal numbers are slow on a CPU.

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokzoo import ImageTerm
-from tokzoo.nn.nearest import at_least_float32
+from tokzoo.nn.precision import at_least_float32
 from tokzoo_losses.frozen_teacher import WithTeacher
 
 

@@ -11,12 +11,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from tokzoo import Chain, Teacher
+from tokzoo import Chain, Regularizer, Teacher
 from tokzoo.assembly.build import build_teacher
-from tokzoo_losses.frozen_network import WithFrozenNetwork
+from tokzoo.nn.frozen_network import WithFrozenNetwork
 
 
-class WithTeacher(WithFrozenNetwork):
+class WithTeacher(WithFrozenNetwork, Regularizer):
     """A regularizer that holds the teacher its config refers to, perhaps another regularizer's too."""
 
     def __init__(self, config: Any, chain: Chain) -> None:

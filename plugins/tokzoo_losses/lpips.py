@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from tokzoo import Chain, ImageTerm, TokzooError
+from tokzoo.nn.frozen_network import WithFrozenNetwork
 from tokzoo.nn.pretrained import shapes_only
-from tokzoo_losses.frozen_network import WithFrozenNetwork
 from tokzoo_losses.lpips_config import LpipsConfig
 from tokzoo_losses.lpips_network import WIDTHS, LpipsNetwork, vgg_features
 

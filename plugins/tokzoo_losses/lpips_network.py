@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from tokzoo.nn.nearest import at_least_float32, without_autocast
+from tokzoo.nn.precision import at_least_float32, without_autocast
 
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """The channels of VGG-16's convolutions; each group but the last ends in a pooling."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tokzoo import Chain, Pass
-from tokzoo.nn.nearest import at_least_float32
+from tokzoo.nn.precision import at_least_float32
 from tokzoo.nn.tokens import to_map, to_tokens
 from tokzoo_losses.configs import ProjectionConfig, SemanticConfig
 from tokzoo_losses.frozen_teacher import WithTeacher

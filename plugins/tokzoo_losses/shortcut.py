@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokzoo import Pass, Regularizer, View
-from tokzoo.nn.nearest import at_least_float32
+from tokzoo.nn.precision import at_least_float32
 from tokzoo.nn.tokens import to_tokens
 from tokzoo_losses.configs import MAP_TAP
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from tokzoo.nn.nearest import without_autocast
+from tokzoo.nn.precision import without_autocast
 
 FIRST_ITERATIONS = 15
 

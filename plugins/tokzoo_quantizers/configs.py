@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tokzoo import CodeSpec, Config, LatentSpec, QuantizerConfig, Refusal
 from tokzoo.contracts.specs import Layout
+from tokzoo.nn.configs import EMAConfig
 
 MAX_FSQ_CODES = 2**24
 
@@ -19,15 +20,6 @@ class RevivalConfig(Config):
     )
     decay: float = Field(
         0.99, gt=0, lt=1, description="per-step decay of the usage average; new and revived codes start at usage 1"
-    )
-
-
-class EMAConfig(Config):
-    """How a codebook follows its latents, see ``tokzoo_quantizers.ema``."""
-
-    decay: float = Field(0.99, gt=0, lt=1, description="per-step decay of each code's count and sum of latents")
-    epsilon: float = Field(
-        1e-5, gt=0, le=1, description="Laplace smoothing of the counts; as they are, relative to an equal share (1.0)"
     )
 
 

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from tokzoo import Assignment, LatentSpec, Overwritten, Progress, Quantized, Quantizer, StepContext
 from tokzoo.nn.code_statistics import code_statistics
-from tokzoo.nn.nearest import at_least_float32, nearest
+from tokzoo.nn.codebook_average import CodebookAverage
+from tokzoo.nn.kmeans import kmeans
+from tokzoo.nn.nearest import nearest
+from tokzoo.nn.precision import at_least_float32
+from tokzoo.nn.reservoir import Reservoir
+from tokzoo.nn.rotation_trick import rotation_trick
 from tokzoo_quantizers.configs import VQConfig
-from tokzoo_quantizers.ema import CodebookAverage
-from tokzoo_quantizers.kmeans import kmeans
-from tokzoo_quantizers.reservoir import Reservoir
-from tokzoo_quantizers.rotation import rotate
 
 # Latents kept for k-means and revival: enough for clusters of some size, and never less than this.
 KEPT_PER_CODE = 4
@@ -74,7 +75,7 @@ class VectorQuantizer(Quantizer):
         losses = {"commitment": F.mse_loss(z, e.detach())}
         if self.average is None:
             losses["codebook"] = F.mse_loss(e, z.detach())
-        out = rotate(z, e) if self.config.rotation else z + (e - z).detach()
+        out = rotation_trick(z, e) if self.config.rotation else z + (e - z).detach()
         dead = (self.idle >= DEAD_AFTER).float().mean()
         statistics = {**code_statistics(codes, self.config.codes), "dead": dead}
         return Quantized(out.to(self.codebook.dtype), codes, losses, statistics)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tokzoo import ImageSpec, Teacher
 from tokzoo.contracts.errors import TokzooError, describe
-from tokzoo.nn.nearest import at_least_float32, without_autocast
+from tokzoo.nn.precision import at_least_float32, without_autocast
 from tokzoo_teachers.pretrained_config import PretrainedConfig
 
 

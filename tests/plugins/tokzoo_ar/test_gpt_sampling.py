@@ -3,9 +3,9 @@ import torch
 from scipy.stats import chisquare
 
 import tokzoo
+from tokzoo.nn.guidance import Step
 from tokzoo.nn.sampling import filtered_probabilities
 from tokzoo_ar.configs import GPTSampler
-from tokzoo_ar.guidance import Step
 
 LABELS = torch.tensor([0, 3, 1, 1, 2, 0, 3])
 SEEDS = torch.tensor([5, 2**40, -3, 8, 5, 9, 10])
@@ -96,3 +96,8 @@ def test_scale_one_runs_one_pass_whatever_the_schedule(tiny_gpt):
     plain = model.sample(LABELS, GPTSampler(), SEEDS)
     assert torch.equal(plain, model.sample(LABELS, GPTSampler(schedule={"use": "linear"}), SEEDS))
     assert set(batches) == {7}
+
+
+def test_a_sampler_survives_json():
+    sampler = GPTSampler(cfg=2, schedule={"use": "step", "start": 0.3})
+    assert GPTSampler.model_validate_json(sampler.model_dump_json()) == sampler

@@ -16,13 +16,13 @@ from safetensors import safe_open
 import tokzoo
 from tokzoo.assembly.build import build_regularizers
 from tokzoo.assembly.objective import Objective
+from tokzoo.nn.guidance import Constant, Interval, Linear, LinearReverse, Step, Triangular, Window
 from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.solver import solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.plugins import load_registry
 from tokzoo_ar.configs import GPTConfig, GPTSampler
 from tokzoo_ar.gpt import GPT
-from tokzoo_ar.guidance import Constant, Interval, Linear, LinearReverse, Step, Triangular, Window
 from tokzoo_gigatok.checkpoint import DISCRIMINATOR, GigaTokCheckpoint
 from tokzoo_quantizers.configs import VQConfig
 from tokzoo_quantizers.vq import VectorQuantizer

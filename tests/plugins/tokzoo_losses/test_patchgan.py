@@ -6,8 +6,9 @@ from torch import nn
 
 from tokzoo import Decoded, Encoded, ImageSpec, Pass, Progress, Refusal, View
 from tokzoo.assembly.objective import detached
-from tokzoo_losses.adversary_configs import DiffAugmentConfig, LeCamConfig, PatchGanConfig
-from tokzoo_losses.gan_loss import discriminator_loss, generator_loss
+from tokzoo.nn.configs import DiffAugmentConfig, LeCamConfig
+from tokzoo.nn.gan_loss import discriminator_loss, generator_loss
+from tokzoo_losses.adversary_configs import PatchGanConfig
 from tokzoo_losses.patchgan import PatchGan
 
 SMALL = {"use": "patchgan", "channels": 4, "layers": 1}

@@ -15,7 +15,14 @@ from tokzoo.nn.distributed import gather_batch
 
 
 class LeCam(nn.Module):
-    """The penalty, and the two running means, which are buffers and part of a checkpoint."""
+    """The penalty, and the two running means, which are buffers and part of a checkpoint.
+
+    Args:
+        decay: of the running means, in [0, 1).
+    """
+
+    averages: Tensor
+    mass: Tensor
 
     def __init__(self, decay: float) -> None:
         super().__init__()

@@ -1,15 +1,13 @@
-"""What regularizers that hold a pretrained network of their own share."""
+"""What components that hold a pretrained network share, without training or saving it."""
 
 from collections.abc import Callable
 from typing import Self
 
 from torch import Tensor, nn
 
-from tokzoo import Regularizer
 
-
-class WithFrozenNetwork(Regularizer):
-    """A regularizer that holds a frozen network, given to :meth:`hold` once.
+class WithFrozenNetwork(nn.Module):
+    """Beside an interface, a module that holds a frozen network, given to :meth:`hold`.
 
     The network follows every move (``to``, ``cuda``, ``double``), and yet is no submodule: it is in neither
     ``parameters`` nor ``state_dict``, ``train()`` leaves it in eval mode, and wrappers for distributed training neither
@@ -19,7 +17,7 @@ class WithFrozenNetwork(Regularizer):
     _held: tuple[nn.Module, ...] = ()
 
     def hold(self, network: nn.Module) -> None:
-        """Freeze the network and keep it."""
+        """Freeze the network and keep it, in place of any before it."""
         self._held = (network.eval().requires_grad_(False),)  # in a tuple, where torch does not register it
 
     @property
@@ -28,7 +26,8 @@ class WithFrozenNetwork(Regularizer):
         return self._held[0]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if recurse:
-            self.network._apply(fn)
+            for network in self._held:
+                network._apply(fn)
         return self

@@ -1,9 +1,8 @@
 import torch
 import torch.nn.functional as F
 
+from tokzoo.nn.kmeans import kmeans
 from tokzoo.nn.nearest import nearest
-from tokzoo_quantizers.kmeans import kmeans
-from tokzoo_quantizers.reservoir import Reservoir
 
 
 def error(points, centres):
@@ -59,22 +58,6 @@ def test_sums_do_not_depend_on_the_order_of_the_points(monkeypatch):
     torch.manual_seed(0)
     points = torch.randn(1000, 3)
     start = points[:8].clone()
-    monkeypatch.setattr("tokzoo_quantizers.kmeans._random_points", lambda points, count: start)
+    monkeypatch.setattr("tokzoo.nn.kmeans._random_points", lambda points, count: start)
     shuffled = points[torch.randperm(1000)]
     assert torch.equal(kmeans(points, 8, spherical=False), kmeans(shuffled, 8, spherical=False))
-
-
-def test_reservoir_keeps_the_most_recent():
-    reservoir = Reservoir(10, 1)
-    reservoir.put(torch.arange(4.0)[:, None])
-    assert reservoir.contents().flatten().tolist() == [0, 1, 2, 3]
-    assert set(reservoir.draw(200).flatten().tolist()) == {0, 1, 2, 3}, "never a place not yet filled"
-    reservoir.put(torch.arange(4.0, 13.0)[:, None])
-    assert set(reservoir.contents().flatten().tolist()) == set(range(3, 13))
-    assert set(reservoir.draw(500).flatten().tolist()) == set(range(3, 13))
-
-
-def test_reservoir_thins_what_does_not_fit():
-    reservoir = Reservoir(10, 1)
-    reservoir.put(torch.arange(25.0)[:, None])
-    assert reservoir.contents().flatten().tolist() == [0, 3, 6, 9, 12, 15, 18, 21, 24]

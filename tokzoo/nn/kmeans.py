@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tokzoo.nn.code_means import code_means
 from tokzoo.nn.distributed import of_first_rank
 from tokzoo.nn.nearest import nearest
-from tokzoo_quantizers.means import code_means
 
 ITERATIONS = 10
 

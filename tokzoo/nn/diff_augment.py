@@ -8,8 +8,8 @@ smaller box.
 import torch
 from torch import Tensor
 
-from tokzoo.nn.nearest import at_least_float32
-from tokzoo_losses.adversary_configs import DiffAugmentConfig
+from tokzoo.nn.configs import DiffAugmentConfig
+from tokzoo.nn.precision import at_least_float32
 
 DRAWS = 7
 """Random numbers an image: shift down and right, brightness, saturation, contrast, box down and right."""

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tokzoo_losses.lecam import LeCam
+from tokzoo.nn.lecam import LeCam
 
 
 def test_the_first_step_by_hand():

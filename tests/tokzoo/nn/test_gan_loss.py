@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from tokzoo_losses.gan_loss import discriminator_loss, generator_loss
+from tokzoo.nn.gan_loss import discriminator_loss, generator_loss
 
 
 def test_hinge_by_hand():

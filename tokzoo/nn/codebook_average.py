@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tokzoo_quantizers.configs import EMAConfig
-from tokzoo_quantizers.means import code_means
+from tokzoo.nn.code_means import code_means
+from tokzoo.nn.configs import EMAConfig
 
 
 class CodebookAverage(nn.Module):
@@ -24,6 +24,9 @@ class CodebookAverage(nn.Module):
             underflows may do so too.
         sums: m, ``[K, dim]``.
     """
+
+    counts: Tensor
+    sums: Tensor
 
     def __init__(self, config: EMAConfig, codes: int, dim: int) -> None:
         super().__init__()

@@ -11,13 +11,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-import tokzoo
+from tokzoo.contracts.configs import Config
 
 NUDGE = 1e-4
 """GigaTok's scales stay this much away from 1, where a schedule would otherwise turn guidance off."""
 
 
-class Schedule(tokzoo.Config):
+class Schedule(Config):
     """Base of the schedules."""
 
     @abstractmethod

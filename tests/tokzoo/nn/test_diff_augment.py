@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from tokzoo_losses.adversary_configs import DiffAugmentConfig
-from tokzoo_losses.diff_augment import DRAWS, augmented, diff_augment
+from tokzoo.nn.configs import DiffAugmentConfig
+from tokzoo.nn.diff_augment import DRAWS, augmented, diff_augment
 
 DEFAULT = DiffAugmentConfig()
 NOTHING = {"translation": 0, "brightness": 0, "saturation": 0, "contrast": 0, "cutout": 0}

@@ -1,4 +1,4 @@
-"""Keys and values of the codes decoded so far, at a size that never changes.
+"""Keys and values of the codes decoded so far, at a size that never changes. For use without gradients.
 
 Every step has the same shapes, whatever its position, so that one step can be compiled or captured as a graph.
 """

@@ -8,8 +8,8 @@ of their two sides.
 import torch.nn.functional as F
 from torch import Tensor
 
-from tokzoo.nn.nearest import at_least_float32
-from tokzoo_losses.adversary_configs import GanLoss
+from tokzoo.nn.configs import GanLoss
+from tokzoo.nn.precision import at_least_float32
 
 
 def generator_loss(kind: GanLoss, fake: Tensor) -> Tensor:

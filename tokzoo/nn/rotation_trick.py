@@ -6,7 +6,7 @@ from torch import Tensor
 EPSILON = 1e-6
 
 
-def rotate(z: Tensor, e: Tensor) -> Tensor:
+def rotation_trick(z: Tensor, e: Tensor) -> Tensor:
     """The code vectors ``e``, as a fixed rotation and scaling of ``z / ‖z‖``; gradients reach ``z`` through these.
 
     Written with a Householder vector as in the paper, with GigaTok's terms: ``z`` is normalised once more, and 1e-6 is

@@ -14,6 +14,9 @@ class Reservoir(nn.Module):
         seen: int64 scalar, how many vectors were ever put in. It stays on the device: reading it would be a host sync.
     """
 
+    ring: Tensor
+    seen: Tensor
+
     def __init__(self, size: int, dim: int) -> None:
         super().__init__()
         self.register_buffer("ring", torch.zeros(size, dim), persistent=False)
