@@ -52,7 +52,7 @@ KINDS = {
     "ar": "ARConfig ARModel ARLoss",
     "dataset": "DatasetConfig Dataset Split Crops",
     "teacher": "TeacherConfig Teacher",
-    "metric": "MetricConfig MetricInfo Stage Metric ReconstructionBatch LikelihoodBatch GenerationBatch "
+    "metric": "MetricConfig MetricInfo Metric ReconstructionBatch LikelihoodBatch GenerationBatch "
     "RepresentationProbe EfficiencyProbe",
 }
 """What belongs to each kind, in the order in which one implements it."""

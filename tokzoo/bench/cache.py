@@ -8,7 +8,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from tokzoo.bench.stages import Stage
+from tokzoo.bench.stages import CellStage
 from tokzoo.data.files import file_hash, read_json, write_json
 
 DONE = "done.json"
@@ -39,24 +39,24 @@ class StageCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def path(self, stage: Stage) -> Path:
+    def path(self, stage: CellStage) -> Path:
         """The stage's folder, finished or not."""
         return self.folder / stage.name / stage.key
 
-    def result(self, stage: Stage) -> Result | None:
+    def result(self, stage: CellStage) -> Result | None:
         """The result of a finished stage, else None."""
         try:
             return Result(**read_json(self.path(stage) / DONE))
         except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, TypeError):
             return None
 
-    def finish(self, stage: Stage, result: Result, files: Iterable[str]) -> None:
+    def finish(self, stage: CellStage, result: Result, files: Iterable[str]) -> None:
         """Record that a stage is done; its files are hashed first."""
         folder = self.path(stage)
         result.files = {name: file_hash(folder / name) for name in files}
         write_json(folder / DONE, asdict(result))
 
-    def is_whole(self, stage: Stage) -> bool:
+    def is_whole(self, stage: CellStage) -> bool:
         """Whether a finished stage's files are there and have the content they were finished with."""
         result = self.result(stage)
         if result is None:
@@ -66,11 +66,11 @@ class StageCache:
             (folder / name).is_file() and file_hash(folder / name) == digest for name, digest in result.files.items()
         )
 
-    def forget(self, stage: Stage) -> None:
+    def forget(self, stage: CellStage) -> None:
         """Make a stage unfinished, so that it is run again."""
         (self.path(stage) / DONE).unlink(missing_ok=True)
 
-    def lock(self, stage: Stage) -> FileLock:
+    def lock(self, stage: CellStage) -> FileLock:
         """Held while a stage is run, by one process at a time; a dead process holds nothing."""
         folder = self.path(stage)
         folder.mkdir(parents=True, exist_ok=True)

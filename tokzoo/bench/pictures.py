@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from tokzoo.bench.work import SAMPLES, Workbench
+from tokzoo.bench.work import SAMPLES
+from tokzoo.bench.workbench import Workbench
 from tokzoo.contracts.configs import DatasetConfig
 from tokzoo.data.codes import CodeSet
 from tokzoo.data.feed import DeviceFeed

@@ -11,7 +11,7 @@ from typing import Any
 from tokzoo.bench.cache import Result, StageCache
 from tokzoo.bench.cell import Cell
 from tokzoo.bench.executor import InProcess, LocalExecutor
-from tokzoo.bench.stages import Stage, stages_of
+from tokzoo.bench.stages import CellStage, stages_of
 from tokzoo.bench.summary import failed_record, measured_record
 from tokzoo.bench.worker import Job
 from tokzoo.data.files import write_json
@@ -89,7 +89,7 @@ class Bench:
                 observe(name, event)
         return [outcomes[name] for name in by_id]
 
-    def results(self, cell: Cell) -> dict[Stage, Result] | None:
+    def results(self, cell: Cell) -> dict[CellStage, Result] | None:
         """The results of all stages of a cell, None while one is missing."""
         found = {stage: self.cache.result(stage) for stage in stages_of(cell)}
         return None if None in found.values() else found  # type: ignore[return-value]
@@ -142,7 +142,7 @@ class Bench:
         self.registry.notify("tokzoo_cell_finished", cell=cell.id, record=content)
         return Outcome(cell, record, trained=True)
 
-    def _record(self, cell: Cell, results: dict[Stage, Result]) -> Record:
+    def _record(self, cell: Cell, results: dict[CellStage, Result]) -> Record:
         record = measured_record(cell, results)
         self.store.add(record)
         return record

@@ -1,93 +1,220 @@
-"""The stages of a cell: what each depends on, and so what its cached result is keyed by. No torch here.
+"""The stages of a cell, one row each: what a stage reads, what its result depends on, and who does its work.
 
-tokenizer → reconstruction; tokenizer → codes → ar → likelihood, representation; ar → samples → generation;
-efficiency. A key hashes what a stage depends on and
-nothing else, so cells that differ only in the AR model share the trained tokenizer.
+A key hashes what a stage depends on and nothing else, so cells that differ only in the AR model share the trained
+tokenizer. To add a stage, add its row here and its function. No torch here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
 from tokzoo.bench.cell import Cell
 from tokzoo.contracts.configs import MetricConfig
+from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.models import Slot
 
-ENGINE = 1
+ENGINE = 2
 """Raised when the engine's results change: every cached stage is then made anew."""
 
-NEEDS_CODES = ("codes", "ar", "likelihood", "representation", "samples", "generation")
+About = Callable[[Cell], dict[str, Any]]
+"""What is said of a cell, as JSON."""
+
+
+def _nothing(cell: Cell) -> dict[str, Any]:
+    return {}
+
+
+def _always(cell: Cell) -> bool:
+    return True
+
+
+def _has_probe(cell: Cell) -> bool:
+    return cell.probe is not None
+
+
+def _has_classes(cell: Cell) -> bool:
+    """A linear probe needs classes to tell apart."""
+    return cell.probe is not None and cell.chain.classes is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step of a cell, and the key of its result."""
+    """A row of the table.
+
+    Attributes:
+        target: ``"module:function"``, which is given the workbench and does the work.
+        upstream: the stages whose results it reads, of those that the cell has.
+        depends: what its result depends on beside those. Of a stage that measures, the metrics, the data and the batch
+            size need not be said.
+        applies: whether a cell can have it; where not, its record says that it is not applicable.
+        measures: whether metrics are measured in it: it is run where the track has some.
+        serves: the one stage that reads it, without which it is not run.
+        protocol: what it adds to the protocol of each metric measured in it.
+    """
 
     name: str
+    target: str
+    upstream: tuple[str, ...] = ()
+    depends: About = _nothing
+    applies: Callable[[Cell], bool] = _always
+    measures: bool = False
+    serves: str = ""
+    protocol: About = _nothing
+
+    def runs(self, cell: Cell) -> bool:
+        """Whether it is run for a cell."""
+        if not self.applies(cell) or (self.measures and not stage_metrics(cell, self.name)):
+            return False
+        return not self.serves or STAGES[self.serves].runs(cell)
+
+
+@dataclass(frozen=True, slots=True)
+class CellStage:
+    """A stage of one cell.
+
+    Attributes:
+        key: of its result; cells that share it share the result.
+        upstream: the names of the stages whose results it reads.
+    """
+
+    stage: Stage
     key: str
     upstream: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The stage's name."""
+        return self.stage.name
+
+
+def _of_tokenizer(cell: Cell) -> dict[str, Any]:
+    recipe = {"recipe": cell.recipe.tokenizer_identity()}
+    if cell.recipe.weights is not None:
+        return recipe
+    # Which codes an AR model learns makes no other tokenizer.
+    augment = cell.track.augment.model_dump(exclude={"codes"})
+    return {
+        **recipe,
+        "data": cell.data,
+        "augment": augment,
+        "budget": cell.track.budget.model_dump(),
+        "seed": cell.seed,
+    }
+
+
+def _of_codes(cell: Cell) -> dict[str, Any]:
+    return {"data": cell.data, "augment": cell.track.augment.model_dump(), "batch": cell.track.evaluation_batch}
+
+
+def _of_ar(cell: Cell) -> dict[str, Any]:
+    assert cell.probe is not None
+    return {"probe": cell.probe.identity(), "seed": cell.seed}
+
+
+def _of_samples(cell: Cell) -> dict[str, Any]:
+    assert cell.probe is not None
+    sampler = cell.probe.sampler.model_dump(mode="json")
+    return {
+        "sampler": sampler,
+        "samples": cell.track.samples,
+        "seed": cell.seed,
+        "batch": cell.track.evaluation_batch,
+    }
+
+
+def _by_probe(cell: Cell) -> dict[str, Any]:
+    """AR numbers compare only within one probe: same model, optimisation and budget."""
+    assert cell.probe is not None
+    return {"probe": content_hash(cell.probe.identity())}
+
+
+def _by_samples(cell: Cell) -> dict[str, Any]:
+    assert cell.probe is not None
+    return {
+        **_by_probe(cell),
+        "sampler": cell.probe.sampler.model_dump(mode="json"),
+        "split": "samples, classes in turn",
+    }
+
+
+WORK = "tokzoo.bench.work"
+CODED = ("tokenizer", "codes", "ar")
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("tokenizer", f"{WORK}:tokenizer", depends=_of_tokenizer),
+        Stage("reconstruction", f"{WORK}:reconstruction", ("tokenizer",), measures=True),
+        Stage("codes", f"{WORK}:codes", ("tokenizer",), _of_codes, _has_probe),
+        Stage("ar", f"{WORK}:ar", ("tokenizer", "codes"), _of_ar, _has_probe),
+        Stage("likelihood", f"{WORK}:likelihood", CODED, applies=_has_probe, measures=True, protocol=_by_probe),
+        Stage(
+            "representation", f"{WORK}:representation", CODED, applies=_has_classes, measures=True, protocol=_by_probe
+        ),
+        Stage("samples", f"{WORK}:samples", ("tokenizer", "ar"), _of_samples, _has_probe, serves="generation"),
+        Stage(
+            "generation",
+            f"{WORK}:generation",
+            ("tokenizer", "samples"),
+            applies=_has_probe,
+            measures=True,
+            protocol=_by_samples,
+        ),
+        Stage("efficiency", f"{WORK}:efficiency", ("tokenizer", "ar"), measures=True),
+    )
+}
+"""In the order in which they are run."""
+
+
+def stages_of(cell: Cell) -> list[CellStage]:
+    """The stages a cell goes through, in order.
+
+    Raises:
+        TokzooError: a metric of the track is measured in a stage that there is not.
+    """
+    for slot in cell.track.metrics:
+        if _stage(slot) not in STAGES or not STAGES[_stage(slot)].measures:
+            known = [stage.name for stage in STAGES.values() if stage.measures]
+            raise TokzooError(
+                f"metric '{slot.use}': its stage '{_stage(slot)}' measures nothing; {suggest(_stage(slot), known)}"
+            )
+    made: dict[str, CellStage] = {}
+    for name, stage in STAGES.items():
+        if not stage.runs(cell):
+            continue
+        upstream = tuple(parent for parent in stage.upstream if parent in made)
+        depends = {"engine": ENGINE, "stage": name, "upstream": {parent: made[parent].key for parent in upstream}}
+        if stage.measures:
+            metrics = [slot.identity() for slot in stage_metrics(cell, name)]
+            depends |= {"metrics": metrics, "data": cell.data, "batch": cell.track.evaluation_batch}
+        made[name] = CellStage(stage, content_hash({**depends, **stage.depends(cell)}), upstream)
+    return list(made.values())
+
+
+def not_applicable(cell: Cell) -> list[str]:
+    """The stages a cell cannot have: without codes (or a probe) none of an AR model, without classes no probe."""
+    return [name for name, stage in STAGES.items() if not stage.applies(cell)]
 
 
 def stage_metrics(cell: Cell, stage: str) -> list[Slot]:
     """The track's metrics measured in a stage, without those that mean nothing on its dataset."""
-    slots = [slot for slot in cell.track.metrics if cast(MetricConfig, slot.config).stage == stage]
-    return [slot for slot in slots if _applies(slot, cell)]
+    return [slot for slot in cell.track.metrics if _stage(slot) == stage and _means_something(slot, cell)]
 
 
 def left_out_metrics(cell: Cell) -> list[str]:
     """A line that names the track's metrics which mean nothing on its dataset; none where all are measured."""
-    names = [slot.use for slot in cell.track.metrics if not _applies(slot, cell)]
+    names = [slot.use for slot in cell.track.metrics if not _means_something(slot, cell)]
     if not names:
         return []
     dataset = cell.track.dataset.use
     return [f"{cell.track.id}: not measured on dataset '{dataset}', where they mean nothing: {', '.join(names)}"]
 
 
-def _applies(slot: Slot, cell: Cell) -> bool:
+def _stage(slot: Slot) -> str:
+    return cast(MetricConfig, slot.config).stage
+
+
+def _means_something(slot: Slot, cell: Cell) -> bool:
     datasets = cast(MetricConfig, slot.config).datasets
     return datasets is None or cell.track.dataset.use in datasets
-
-
-def stages_of(cell: Cell) -> list[Stage]:
-    """The stages a cell goes through, in order; those that do not apply to it are left out."""
-    made: dict[str, Stage] = {}
-
-    def add(name: str, upstream: tuple[str, ...], depends: dict[str, Any]) -> None:
-        keys = {parent: made[parent].key for parent in upstream}
-        made[name] = Stage(name, content_hash({"engine": ENGINE, "stage": name, **keys, **depends}), upstream)
-
-    def measure(name: str, upstream: tuple[str, ...]) -> None:
-        metrics = [slot.identity() for slot in stage_metrics(cell, name)]
-        if metrics:
-            add(name, upstream, {"metrics": metrics, "data": cell.data, "batch": cell.track.evaluation_batch})
-
-    augment = cell.track.augment.model_dump()
-    # Which codes an AR model learns makes no other tokenizer.
-    seen = cell.track.augment.model_dump(exclude={"codes"})
-    tokenizer: dict[str, Any] = {"recipe": cell.recipe.tokenizer_identity()}
-    if cell.recipe.weights is None:
-        tokenizer |= {"data": cell.data, "augment": seen, "seed": cell.seed}
-        tokenizer["budget"] = cell.track.budget.model_dump()
-    add("tokenizer", (), tokenizer)
-    measure("reconstruction", ("tokenizer",))
-    if cell.probe is not None:
-        add("codes", ("tokenizer",), {"data": cell.data, "augment": augment, "batch": cell.track.evaluation_batch})
-        add("ar", ("tokenizer", "codes"), {"probe": cell.probe.identity(), "seed": cell.seed})
-        measure("likelihood", ("tokenizer", "codes", "ar"))
-        # A probe needs classes to tell apart.
-        if cell.chain.classes is not None:
-            measure("representation", ("tokenizer", "codes", "ar"))
-        if stage_metrics(cell, "generation"):
-            sampler = cell.probe.sampler.model_dump(mode="json")
-            drawn = {"sampler": sampler, "samples": cell.track.samples, "seed": cell.seed}
-            add("samples", ("tokenizer", "ar"), {**drawn, "batch": cell.track.evaluation_batch})
-            measure("generation", ("tokenizer", "samples"))
-    measure("efficiency", ("tokenizer", "ar") if cell.probe is not None else ("tokenizer",))
-    return list(made.values())
-
-
-def not_applicable(cell: Cell) -> list[str]:
-    """The stages this cell cannot have: without codes (or a probe) none of an AR model, without classes no probe."""
-    if cell.probe is None:
-        return list(NEEDS_CODES)
-    return ["representation"] if cell.chain.classes is None else []

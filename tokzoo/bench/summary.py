@@ -7,14 +7,14 @@ from typing import Any, cast
 from tokzoo import __version__
 from tokzoo.bench.cache import Result
 from tokzoo.bench.cell import Cell
-from tokzoo.bench.stages import ENGINE, Stage, not_applicable, stage_metrics, stages_of
+from tokzoo.bench.stages import ENGINE, CellStage, not_applicable, stage_metrics, stages_of
 from tokzoo.contracts.configs import MetricConfig
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.models import Slot
 from tokzoo.records.schema import Failure, MetricValue, Named, Record, make_record
 
 
-def measured_record(cell: Cell, results: Mapping[Stage, Result]) -> Record:
+def measured_record(cell: Cell, results: Mapping[CellStage, Result]) -> Record:
     """The record of a finished cell."""
     metrics: dict[str, MetricValue] = {}
     protocols: dict[str, dict[str, Any]] = {}
@@ -55,10 +55,10 @@ def failed_record(cell: Cell, status: str, stage: str, message: str) -> Record:
     return make_record(status=status, execution={}, metrics={}, protocols={}, failure=failure, **_common(cell))
 
 
-def _protocol(cell: Cell, stage: Stage, slot: Slot, result: Result) -> dict[str, Any]:
+def _protocol(cell: Cell, stage: CellStage, slot: Slot, result: Result) -> dict[str, Any]:
     """Everything that must be equal for two values of this metric to compare."""
     config = cast(MetricConfig, slot.config)
-    protocol: dict[str, Any] = {
+    return {
         "metric": slot.use,
         "version": slot.entry.spec.version,
         "source": slot.entry.source_hash,
@@ -68,14 +68,8 @@ def _protocol(cell: Cell, stage: Stage, slot: Slot, result: Result) -> dict[str,
         "split": "val",
         "images": result.count,
         "batch": cell.track.evaluation_batch,
+        **stage.stage.protocol(cell),
     }
-    # AR numbers compare only within one probe: same model, optimisation and budget.
-    if stage.name in ("likelihood", "representation", "generation") and cell.probe is not None:
-        protocol["probe"] = content_hash(cell.probe.identity())
-    if stage.name == "generation" and cell.probe is not None:
-        protocol["sampler"] = cell.probe.sampler.model_dump(mode="json")
-        protocol["split"] = "samples, classes in turn"
-    return protocol
 
 
 def _common(cell: Cell) -> dict[str, Any]:

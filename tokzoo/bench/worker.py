@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from tokzoo.bench.cache import StageCache
 from tokzoo.bench.cell import load_cell
-from tokzoo.bench.stages import Stage, stages_of
+from tokzoo.bench.stages import CellStage, stages_of
 from tokzoo.contracts.errors import Diverged, TokzooError
 from tokzoo.registry.plugins import Registry, load_registry
 
@@ -89,7 +89,7 @@ class Worker:
     def _run(self) -> None:
         import torch
 
-        from tokzoo.bench.work import Workbench
+        from tokzoo.bench.workbench import Workbench
         from tokzoo.training.loop import Interrupted
 
         registry = self.registry or load_registry(map(Path, self.job.plugins))
@@ -120,9 +120,9 @@ class Worker:
 
         draw_pictures(bench, Path(self.job.folder))
 
-    def _ensure(self, bench: Any, stage: Stage) -> None:
+    def _ensure(self, bench: Any, stage: CellStage) -> None:
         """Have a stage done, and before it whatever it reads that is missing or damaged."""
-        from tokzoo.bench.work import run_stage
+        from tokzoo.bench.workbench import run_stage
 
         self.stage = stage.name
         with bench.cache.lock(stage):
@@ -137,7 +137,7 @@ class Worker:
             run_stage(bench, stage)
             self.emit("stage", stage=stage.name, state="done")
 
-    def _again(self, bench: Any, stage: Stage) -> None:
+    def _again(self, bench: Any, stage: CellStage) -> None:
         """A cached stage whose files were lost or changed is run again: its key says what it must become."""
         self.log.write(f"stage {stage.name} ({stage.key}) is damaged and is run again\n")
         bench.cache.forget(stage)

@@ -6,7 +6,7 @@ work with what it is offered.
 """
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
@@ -23,8 +23,6 @@ from tokzoo.contracts.specs import (
     MetricInfo,
     Tap,
 )
-
-Stage = Literal["reconstruction", "likelihood", "generation", "representation", "efficiency"]
 
 
 class Config(BaseModel):
@@ -183,7 +181,9 @@ class TeacherConfig(ComponentConfig):
 class MetricConfig(ComponentConfig):
     """A metric: some numbers measured in one stage, each with the same protocol."""
 
-    stage: ClassVar[Stage]
+    stage: ClassVar[str]
+    """Where it is measured: reconstruction, likelihood, representation, generation or efficiency."""
+
     reports: ClassVar[tuple[MetricInfo, ...]]
     datasets: ClassVar[frozenset[str] | None] = None
     """The datasets it means something on, such as those its judge was trained for; None: any. Left out elsewhere."""

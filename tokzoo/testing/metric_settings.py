@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tokzoo.contracts.configs import DatasetConfig, MetricConfig, Stage
+from tokzoo.contracts.configs import DatasetConfig, MetricConfig
 from tokzoo.contracts.errors import Refusal, TokzooError
 from tokzoo.contracts.interfaces import (
     EfficiencyProbe,
@@ -46,7 +46,7 @@ class Setting:
 
     def __init__(self, subject: Subject, chain: Chain) -> None:
         self.subject, self.chain = subject, chain
-        self.stage: Stage = _config(subject).stage
+        self.stage = _config(subject).stage
 
     def metric(self) -> Metric:
         """A new one, at zero."""
@@ -126,7 +126,7 @@ def _efficiency(chain: Chain) -> EfficiencyProbe:
     return EfficiencyProbe(tokenizer, Unigram(None, tokenizer.chain.codes, chain.classes).eval(), _images(chain, 4))
 
 
-BATCHES: dict[Stage, Callable[[Chain], Given]] = {
+BATCHES: dict[str, Callable[[Chain], Given]] = {
     "reconstruction": _reconstruction,
     "likelihood": _likelihood,
     "generation": _generation,

@@ -5,16 +5,26 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import torch
 
-from tokzoo.contracts.configs import MetricConfig, Stage
+from tokzoo.contracts.configs import MetricConfig
 from tokzoo.contracts.errors import Refusal, describe
 from tokzoo.contracts.interfaces import EfficiencyProbe, GenerationBatch, ReconstructionBatch, RepresentationProbe
 from tokzoo.contracts.outputs import ARLoss
 from tokzoo.contracts.specs import MetricInfo
-from tokzoo.testing.metric_settings import IMAGES, ONCE, Setting, contents_of, modules_of, rows_of, setting, update
+from tokzoo.testing.metric_settings import (
+    BATCHES,
+    IMAGES,
+    ONCE,
+    Setting,
+    contents_of,
+    modules_of,
+    rows_of,
+    setting,
+    update,
+)
 from tokzoo.testing.modules import assert_same
 from tokzoo.testing.subject import Subject
 
@@ -27,7 +37,7 @@ TOLERANCE = 1e-3
 def reports_are_well_formed(subject: Subject) -> None:
     """``stage`` is one there is, and ``reports`` describes each number once, under an id ``group.name``."""
     config = _config(subject)
-    assert config.stage in get_args(Stage), f"stage {config.stage!r} is none of {', '.join(get_args(Stage))}"
+    assert config.stage in BATCHES, f"stage {config.stage!r} is none of {', '.join(BATCHES)}"
     reports = config.reports
     right = isinstance(reports, tuple) and all(isinstance(info, MetricInfo) for info in reports)
     assert right, f"reports is {reports!r:.80}, not a tuple of MetricInfo"

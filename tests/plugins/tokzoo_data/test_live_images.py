@@ -18,7 +18,7 @@ from tests.conftest import RECIPES
 from tokzoo.bench.cache import StageCache
 from tokzoo.bench.cell import make_cell
 from tokzoo.bench.stages import stages_of
-from tokzoo.bench.work import Workbench, run_stage
+from tokzoo.bench.workbench import Workbench, run_stage
 from tokzoo.data.batches import Batches
 from tokzoo.data.codes import CodeSet
 from tokzoo.data.config import Augmentation, RandomCrop

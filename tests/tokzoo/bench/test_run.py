@@ -240,7 +240,7 @@ def test_in_this_process_a_failing_cell_is_a_record_and_the_next_one_runs(finish
     def leave(bench):
         raise SystemExit(3)
 
-    monkeypatch.setitem(work.WORK, "reconstruction", leave)
+    monkeypatch.setattr(work, "reconstruction", leave)
     (failed,) = bench.run(cells)
     assert failed.record.failure.stage == "reconstruction"
     assert "SystemExit: 3" in failed.record.failure.message

@@ -1,0 +1,65 @@
+"""The table of stages."""
+
+import pytest
+
+import tokzoo
+from tests.conftest import RECIPES
+from tokzoo.bench import stages
+from tokzoo.bench.plan import Request, make_cells, make_plan
+from tokzoo.bench.stages import STAGES, Stage, not_applicable, stages_of
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.recipes.load import Changes
+from tokzoo.registry.catalogue import Entry
+from tokzoo.registry.component import import_target
+from tokzoo.registry.plugins import load_registry
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return load_registry()
+
+
+def cell_of(registry, *changes):
+    request = Request((str(RECIPES / "tiny.yaml"),), Changes.parse(changes), str(RECIPES / "tiny@1.yaml"))
+    (cell,) = make_cells(make_plan(request, registry), registry)
+    return cell
+
+
+def names(cell):
+    return [stage.name for stage in stages_of(cell)]
+
+
+def test_every_stage_comes_after_what_it_reads_and_its_work_can_be_imported():
+    known = list(STAGES)
+    for place, (name, stage) in enumerate(STAGES.items()):
+        assert set(stage.upstream) <= set(known[:place])
+        assert import_target(stage.target, name).__doc__
+
+
+def test_a_stage_runs_where_it_applies_and_is_of_use(registry):
+    assert names(cell_of(registry)) == list(STAGES)
+    assert names(cell_of(registry, "track.metrics=[psnr]")) == ["tokenizer", "reconstruction", "codes", "ar"]
+    without = cell_of(registry, "track.metrics=[psnr]", "track.probe=null")
+    assert names(without) == ["tokenizer", "reconstruction"]
+    assert not_applicable(without) == ["codes", "ar", "likelihood", "representation", "samples", "generation"]
+
+
+def test_a_new_stage_is_a_row_and_a_function(registry, monkeypatch):
+    row = Stage("histogram", "nowhere:histogram", ("codes",), lambda cell: {"bins": 10}, lambda cell: cell.seed == 0)
+    monkeypatch.setitem(stages.STAGES, "histogram", row)
+    *_, last = stages_of(cell_of(registry))
+    assert (last.stage, last.upstream) == (row, ("codes",))
+
+
+def test_a_metric_of_a_stage_that_there_is_not_is_told_before_anything_runs(registry):
+    class Config(tokzoo.MetricConfig):
+        stage = "reconstructions"
+        reports = (tokzoo.MetricInfo("reconstruction.blur", "blur"),)
+
+        def protocol(self):
+            return {}
+
+    spec = tokzoo.ComponentSpec("metric", "blur", Config, "nowhere:Blur", "blur")
+    registry.components.add(Entry(spec, "script"))
+    with pytest.raises(TokzooError, match=r"metric 'blur': its stage 'reconstructions' .* did you mean 'reconstruct"):
+        stages_of(cell_of(registry, "track.metrics=[psnr, blur]"))

@@ -1,0 +1,129 @@
+"""One cell at work: what its stages share, and how each of them is run."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tokzoo.assembly.build import build_ar, build_dataset
+from tokzoo.assembly.tokenizer import Tokenizer
+from tokzoo.assembly.weights import load_weights
+from tokzoo.bench.cache import Result, StageCache
+from tokzoo.bench.cell import Cell
+from tokzoo.bench.stages import CellStage
+from tokzoo.contracts.errors import Diverged
+from tokzoo.contracts.interfaces import ARModel, Dataset
+from tokzoo.data.files import read_json, write_json
+from tokzoo.registry.component import import_target
+from tokzoo.registry.plugins import Registry
+from tokzoo.training.checkpoint import CHECKPOINT
+from tokzoo.training.loop import Surroundings
+
+MODEL = "model.safetensors"
+"""Of the AR model, in the folder of its stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the work of a stage gave.
+
+    Attributes:
+        files: the names of those it wrote into the stage's folder.
+        values: measured, by metric id.
+        count: how many images were measured.
+    """
+
+    files: Sequence[str] = ()
+    values: dict[str, float] = field(default_factory=dict)
+    count: int = 0
+
+
+@dataclass
+class Workbench:
+    """One cell at work: what its stages share, loaded when first needed."""
+
+    cell: Cell
+    stages: dict[str, CellStage]
+    cache: StageCache
+    registry: Registry
+    device: torch.device
+    threads: int
+    checkpoint_seconds: float
+    report: Callable[[str, dict[str, Any]], None]
+    stopping: Callable[[], bool]
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The track's dataset."""
+        return build_dataset(self.cell.track.dataset)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The trained tokenizer, from the cache: the same whether this process trained it or not."""
+        return Tokenizer.load(self.folder("tokenizer"), self.registry, self.device)
+
+    @cached_property
+    def model(self) -> ARModel | None:
+        """The trained AR model, from the cache; None where the cell has none."""
+        if self.cell.probe is None or self.cell.chain.codes is None:
+            return None
+        quantizer = self.tokenizer.quantizer
+        model = build_ar(self.cell.probe.ar, self.cell.chain.codes, self.cell.chain.classes, quantizer)
+        load_weights(model, self.folder("ar") / MODEL)
+        return model.to(self.device).eval()
+
+    @property
+    def batch(self) -> int:
+        """How many images are judged at a time."""
+        return self.cell.track.evaluation_batch
+
+    def folder(self, stage: str) -> Path:
+        """A stage's folder in the cache."""
+        return self.cache.path(self.stages[stage])
+
+    def around(self, stage: str) -> Surroundings:
+        """Where a training stage runs."""
+        return Surroundings(
+            self.folder(stage),
+            self.device,
+            self.checkpoint_seconds,
+            lambda event: self.report(stage, event),
+            self.stopping,
+        )
+
+
+def run_stage(bench: Workbench, stage: CellStage) -> None:
+    """Do a stage's work and finish it in the cache."""
+    folder = bench.cache.path(stage)
+    execution = _fixed_execution(bench, folder)
+    torch.set_num_threads(execution["threads"])
+    work: Callable[[Workbench], Output] = import_target(stage.stage.target, f"stage {stage.name}")
+    started = time.monotonic()
+    output = work(bench)
+    broken = [name for name, value in output.values.items() if not math.isfinite(value)]
+    if broken:
+        raise Diverged(f"{', '.join(broken)} came out as not a finite number")
+    observed = {"seconds": round(time.monotonic() - started, 3)}
+    result = Result(output.values, output.count, execution=execution, observed=observed)
+    bench.cache.finish(stage, result, output.files)
+    # Only now: a run killed before this line still finds where to go on from.
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _fixed_execution(bench: Workbench, folder: Path) -> dict[str, Any]:
+    """How a stage runs. A resumed stage keeps the threads it began with: their number changes the last bits."""
+    path = folder / "execution.json"
+    now = {"torch": torch.__version__, "device": bench.device.type, "threads": bench.threads}
+    if path.is_file():
+        begun = read_json(path)
+        if all(begun.get(name) == now[name] for name in ("torch", "device")):
+            return {**now, "threads": int(begun["threads"])}
+        # Begun with another torch or device: its checkpoint would continue as neither of them.
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    write_json(path, now)
+    return now
