@@ -17,7 +17,7 @@ PACKAGES = sorted(
     path.parent for path in (*ROOT.glob("plugins/tokzoo_*/plugin.py"), *ROOT.glob("plugins/*/*/plugin.py"))
 )
 FOR_PLUGINS = ("contracts", "registry", "data", "nn", "assembly")
-TORCH_FREE_ROOMS = ("registry", "recipes", "records", "leaderboard", "cli")
+TORCH_FREE_ROOMS = ("registry", "recipes", "records", "leaderboard", "scaffold", "cli")
 TORCH_FREE = [
     *(
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -27,11 +27,9 @@ TORCH_FREE = [
     "tokzoo.contracts.configs",
     "tokzoo.data.config",
     "tokzoo.data.files",
-    "tokzoo.evaluation.statistics",
     "tokzoo.api",
     "tokzoo.bench.plan",
     "tokzoo.bench.run",
-    "tokzoo.testing.scaffold",
 ]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from tokzoo.testing.scaffold import write_package
+from tokzoo.scaffold.package import write_package
 
 ROOT = Path(__file__).parent.parent
 TUTORIAL = ROOT / "docs" / "write-a-plugin.md"

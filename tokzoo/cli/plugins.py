@@ -257,7 +257,7 @@ def new(
     ] = Path(),
 ) -> None:
     """Write a plugin package that works from the start: a component, its config, tests and a recipe."""
-    from tokzoo.testing.scaffold import write_package
+    from tokzoo.scaffold.package import write_package
 
     package = write_package(name, kind, into)
     typer.echo(f"wrote {package.folder}: {kind} {package.component}")

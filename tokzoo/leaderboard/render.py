@@ -6,8 +6,8 @@ from typing import Any
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from tokzoo.evaluation.statistics import Estimate
 from tokzoo.leaderboard.rows import Column, Row, Table
+from tokzoo.leaderboard.statistics import Estimate
 
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 

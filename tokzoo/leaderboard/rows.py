@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tokzoo.evaluation.statistics import Estimate, estimate, tie_groups
 from tokzoo.leaderboard.labels import labels
+from tokzoo.leaderboard.statistics import Estimate, estimate, tie_groups
 from tokzoo.records.schema import MetricValue, Record
 
 Evidence = Literal["claimed", "imported", "measured", "replicated"]

@@ -4,9 +4,9 @@ import json
 import pytest
 from rich.console import Console
 
-from tokzoo.evaluation.statistics import Estimate
 from tokzoo.leaderboard.render import heading, interval, number, rank, to_json, to_rich
 from tokzoo.leaderboard.rows import Column, build_tables
+from tokzoo.leaderboard.statistics import Estimate
 
 
 def printed(table):

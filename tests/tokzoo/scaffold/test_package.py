@@ -15,8 +15,7 @@ from installing import register
 from tests.conftest import ROOT
 from tokzoo.contracts.configs import KINDS
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.testing import scaffold
-from tokzoo.testing.scaffold import LONGEST, write_package
+from tokzoo.scaffold.package import LONGEST, TEMPLATES, TOKZOO_API, write_package
 
 NAMES = {
     "encoder": "patches",
@@ -83,9 +82,9 @@ def ruff(folder, *arguments):
 
 def test_every_kind_has_a_template():
     assert NAMES.keys() == KINDS.keys()
-    assert {path.name for path in scaffold.TEMPLATES.iterdir()} == {"common", *KINDS}
+    assert {path.name for path in TEMPLATES.iterdir()} == {"common", *KINDS}
     # A template is neither Python for linters nor a test for pytest.
-    assert all(path.suffix == ".tmpl" for path in scaffold.TEMPLATES.rglob("*") if path.is_file())
+    assert all(path.suffix == ".tmpl" for path in TEMPLATES.rglob("*") if path.is_file())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -153,7 +152,7 @@ def test_they_load_without_torch_and_say_nothing(written):
     loaded = json.loads(done.stdout)
     for kind, package in written.packages.items():
         api, notes, offers = loaded[package.plugin]
-        assert api == [list(scaffold.TOKZOO_API)] * 2
+        assert api == [list(TOKZOO_API)] * 2
         assert not notes
         assert offers[0] == f"{kind}/{package.component}"
         assert len(offers) == 2

@@ -1,0 +1,1 @@
+"""What ``tokzoo plugins new`` writes: plugin packages that are right from the start."""
