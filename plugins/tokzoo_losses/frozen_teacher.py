@@ -11,8 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from tokzoo import Chain, Regularizer, Teacher
-from tokzoo.assembly.build import build_teacher
+from tokzoo import Chain, Regularizer, Teacher, build_teacher
 from tokzoo.nn.frozen_network import WithFrozenNetwork
 
 

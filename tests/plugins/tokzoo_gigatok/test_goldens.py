@@ -278,8 +278,9 @@ def test_quantizer_entropy(quantizer_case):
     loss = golden.meta["entropy_ratio"] * sum(assignment_entropies(factors.queries, factors.codes, sharpness))
     near(loss, stored("losses_vq_commit_entropy_usage")[2], 1e-6)
     loss.backward()
-    near(latent.grad, stored("grad_entropy_z"), 5e-7)
-    near(quantizer.codebook.grad, stored("grad_entropy_codebook"), 5e-7)
+    for ours, name in ((latent.grad, "grad_entropy_z"), (quantizer.codebook.grad, "grad_entropy_codebook")):
+        # Rounding grows with the gradients, which the temperature makes large or small.
+        near(ours, stored(name), max(5e-7, 2e-5 * stored(name).abs().max().item()))
 
 
 def test_quantizer_evaluation(quantizer_case):

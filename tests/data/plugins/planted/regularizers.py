@@ -11,7 +11,6 @@ from torch import nn
 
 import tokzoo
 from planted.offering import offered
-from tokzoo.assembly.build import build_teacher
 
 
 class TermConfig(tokzoo.ImageTermConfig):
@@ -88,7 +87,7 @@ class Aligned(tokzoo.Regularizer):
     def __init__(self, config, chain):
         super().__init__(config, chain)
         self.project = nn.Linear(chain.hidden[1].dim, config.teacher.config.hidden_spec(chain.image).dim)
-        self.teacher = build_teacher(config.teacher, chain.image)
+        self.teacher = tokzoo.build_teacher(config.teacher, chain.image)
 
     def terms(self, state):
         with torch.no_grad():
