@@ -1,8 +1,8 @@
-"""Pictures to a file of codes and back: ``tokzoo.codes/1``, a safetensors file.
+"""Pictures to a file of codes and back.
 
-It holds ``codes`` int32 ``[N, M]`` or ``[N, M, L]``, and in its header the format, the pictures' names (a JSON list),
-and what made them: the recipe's name, the hash of its tokenizer and the SHA-256 of its weights. Codes mean nothing to
-other weights, so only the same ones decode them.
+Such a file (``tokzoo.codes/1``) holds ``codes`` ``[N, M]`` or ``[N, M, L]``, and in its header the pictures' names (a
+JSON list) and what made them: the recipe's name, the hash of its tokenizer and the SHA-256 of its weights. Codes mean
+nothing to other weights, so only the same ones decode them.
 """
 
 import itertools
@@ -17,19 +17,16 @@ from typing import Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from tokzoo.assembly.tokenizer import Tokenizer
-from tokzoo.assembly.weights import save_weights
 from tokzoo.contracts.errors import TokzooError
+from tokzoo.data.codes import read_codes, storage_type, write_codes
 from tokzoo.data.files import file_hash
 from tokzoo.data.pictures import read_picture, shown, to_picture
 from tokzoo.data.pixels import to_uint8, to_unit
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.saved import WEIGHTS
-
-FORMAT = "tokzoo.codes/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ class CodesFile:
     """Codes of pictures.
 
     Attributes:
-        codes: int32 ``[N, M]`` or ``[N, M, L]``, on the CPU.
+        codes: integers ``[N, M]`` or ``[N, M, L]``, on the CPU.
         names: of the N pictures, each a relative path joined by ``/``.
     """
 
@@ -69,11 +66,7 @@ class CodesFile:
         Raises:
             TokzooError: it cannot be written there.
         """
-        about = {"format": FORMAT, "files": json.dumps(self.names), **asdict(self.maker)}
-        try:
-            save_weights({"codes": self.codes}, path, about)
-        except (OSError, SafetensorError) as error:
-            raise TokzooError(f"{path}: cannot be written ({error})") from error
+        write_codes(path, self.codes, about={"files": json.dumps(self.names), **asdict(self.maker)})
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -82,18 +75,12 @@ class CodesFile:
         Raises:
             TokzooError: no such file, or another kind of file.
         """
-        if not path.is_file():
-            raise TokzooError(f"{path}: no such file")
+        codes, _, about = read_codes(path)
         try:
-            with safe_open(path, framework="pt") as file:
-                about = file.metadata() or {}
-                if about.get("format") != FORMAT:
-                    raise TokzooError(f"{path}: not a file of codes (format {about.get('format')}, expected {FORMAT})")
-                codes = file.get_tensor("codes")
             names = tuple(json.loads(about["files"]))
             maker = Maker(about["recipe"], about["recipe_hash"], about["weights"])
             _check_names(names, codes)
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError) as error:
             raise TokzooError(f"{path}: not a whole file of codes ({error})") from error
         return cls(codes, names, maker)
 
@@ -109,7 +96,7 @@ def _check_names(names: tuple[str, ...], codes: Tensor) -> None:
 
 
 def encode_pictures(tokenizer: Tokenizer, paths: Sequence[Path], batch: int) -> Tensor:
-    """The codes, int32 on the CPU, of picture files read as :mod:`tokzoo.data.pictures` describes.
+    """The codes, on the CPU, of picture files read as :mod:`tokzoo.data.pictures` describes.
 
     Raises:
         TokzooError: a file that cannot be read or decoded, or a tokenizer without codes.
@@ -118,12 +105,12 @@ def encode_pictures(tokenizer: Tokenizer, paths: Sequence[Path], batch: int) -> 
     if spec is None:
         raise TokzooError(f"there are no codes: quantizer '{tokenizer.recipe.quantizer.use}' is continuous")
     device = next(tokenizer.parameters()).device
-    codes = [torch.empty(spec.batch_shape(0), dtype=torch.int32)]
+    codes = [torch.empty(spec.batch_shape(0), dtype=storage_type(spec))]
     with ThreadPoolExecutor() as pool:
         for some in _batches(paths, batch):
             read = pool.map(lambda path: read_picture(path, tokenizer.chain.image), some)
             images = torch.from_numpy(np.stack(list(read))).to(device)
-            codes.append(tokenizer.encode(to_unit(images)).int().cpu())
+            codes.append(tokenizer.encode(to_unit(images)).to(storage_type(spec)).cpu())
     return torch.cat(codes)
 
 

@@ -113,7 +113,8 @@ def samples(bench: Workbench) -> Output:
     assert bench.model is not None
     assert cell.probe is not None
     seed = derive_seed(cell.seed, "samples")
-    drawn = sample_codes(bench.model, cell.probe.sampler, cell.track.samples, cell.chain.classes, seed, bench.device)
+    sampler, count = cell.probe.sampler, cell.track.samples
+    drawn = sample_codes(bench.model, sampler, cell.chain, count, seed, bench.batch, bench.device)
     drawn.save(bench.folder("samples") / SAMPLES)
     return Output([SAMPLES])
 

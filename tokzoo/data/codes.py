@@ -1,17 +1,69 @@
-"""The codes of a split, as AR models learn from them."""
+"""Codes on disk: ``tokzoo.codes/1``, a safetensors file with ``codes``, ``labels`` if there are any, and a header."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.specs import CodeSpec
 from tokzoo.data.files import write_atomic
+
+FORMAT = "tokzoo.codes/1"
+TYPES = (torch.int16, torch.int32, torch.int64)
+
+
+def storage_type(spec: CodeSpec) -> torch.dtype:
+    """The smallest of int16, int32 and int64 that holds every code of the vocabulary."""
+    return next(dtype for dtype in TYPES if max(spec.vocab) - 1 <= torch.iinfo(dtype).max)
+
+
+def write_codes(
+    path: Path, codes: Tensor, labels: Tensor | None = None, about: Mapping[str, str] | None = None
+) -> None:
+    """Write codes of any shape, and ``about`` into the header, in one step.
+
+    Raises:
+        TokzooError: it cannot be written there.
+    """
+    tensors = {"codes": codes.contiguous()} if labels is None else {"codes": codes.contiguous(), "labels": labels}
+    header = {"format": FORMAT, **(about or {})}
+    try:
+        write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+    except (OSError, SafetensorError) as error:
+        raise TokzooError(f"{path}: cannot be written ({error})") from error
+
+
+def read_codes(path: Path) -> tuple[Tensor, Tensor | None, dict[str, str]]:
+    """Codes, labels and header of what :func:`write_codes` wrote.
+
+    Raises:
+        TokzooError: no such file, or another kind of file.
+    """
+    if not path.is_file():
+        raise TokzooError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            if about.get("format") != FORMAT:
+                raise TokzooError(f"{path}: not a file of codes (format {about.get('format')}, expected {FORMAT})")
+            codes = file.get_tensor("codes")
+            labels = file.get_tensor("labels") if "labels" in file.keys() else None  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError) as error:
+        raise TokzooError(f"{path}: not a whole file of codes ({error})") from error
+    if codes.dtype not in TYPES:
+        raise TokzooError(f"{path}: not a whole file of codes (codes are {codes.dtype})")
+    return codes, labels, about
 
 
 @dataclass(slots=True)
 class CodeSet:
-    """The codes of a split.
+    """The codes of a split, as AR models learn from them.
 
     Attributes:
         codes: integers ``[V, N, M]`` or ``[V, N, M, L]``, V augmented views of each of the N images.
@@ -25,12 +77,17 @@ class CodeSet:
         return self.codes.shape[1]
 
     def save(self, path: Path) -> None:
-        """Write to a safetensors file."""
-        tensors = {"codes": self.codes} if self.labels is None else {"codes": self.codes, "labels": self.labels}
-        write_atomic(path, lambda temporary: save_file(tensors, temporary))
+        """Write to a file of codes."""
+        write_codes(path, self.codes, self.labels)
 
     @classmethod
-    def load(cls, path: Path) -> "CodeSet":
-        """Read what :meth:`save` wrote."""
-        tensors = load_file(path)
-        return cls(tensors["codes"], tensors.get("labels"))
+    def load(cls, path: Path) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            TokzooError: no such file, or another kind of file.
+        """
+        codes, labels, _ = read_codes(path)
+        if codes.ndim < 3 or (labels is not None and len(labels) != codes.shape[1]):
+            raise TokzooError(f"{path}: not the codes of a split ({list(codes.shape)})")
+        return cls(codes, labels)

@@ -8,9 +8,8 @@ from torch import Tensor
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.interfaces import Split
-from tokzoo.contracts.specs import CodeSpec
 from tokzoo.data.augment import Variant, ten_crop, variants
-from tokzoo.data.codes import CodeSet
+from tokzoo.data.codes import CodeSet, storage_type
 from tokzoo.data.config import Augmentation
 from tokzoo.data.crops import larger_for_ten_crops
 from tokzoo.data.feed import DeviceFeed
@@ -49,7 +48,7 @@ def _extract(
     if spec is None:
         raise TokzooError("a continuous quantizer has no codes to extract")
     # Filled in place: ten crops of ImageNet are gigabytes.
-    codes = torch.empty(len(views), *spec.batch_shape(len(split)), dtype=_smallest_type(spec))
+    codes = torch.empty(len(views), *spec.batch_shape(len(split)), dtype=storage_type(spec))
     labels: list[Tensor] = []
     start = 0
     for images, classes in DeviceFeed(split, device).in_order(batch, size):
@@ -59,8 +58,3 @@ def _extract(
         if classes is not None:
             labels.append(classes.cpu())
     return CodeSet(codes, torch.cat(labels) if labels else None)
-
-
-def _smallest_type(spec: CodeSpec) -> torch.dtype:
-    """int16 where every code fits, else int32, which holds any vocabulary."""
-    return torch.int16 if max(spec.vocab) - 1 <= torch.iinfo(torch.int16).max else torch.int32

@@ -4,26 +4,27 @@ import torch
 
 from tokzoo.contracts.configs import Config
 from tokzoo.contracts.interfaces import ARModel
+from tokzoo.contracts.specs import Chain
 from tokzoo.data.batches import in_order
-from tokzoo.data.codes import CodeSet
+from tokzoo.data.codes import CodeSet, storage_type
 from tokzoo.data.seeding import derive_seed
-
-BATCH = 250
 
 
 @torch.no_grad()
 def sample_codes(
-    model: ARModel, sampler: Config, count: int, classes: int | None, seed: int, device: torch.device
+    model: ARModel, sampler: Config, chain: Chain, count: int, seed: int, batch: int, device: torch.device
 ) -> CodeSet:
-    """The codes of ``count`` samples, int32 on the CPU; sample i has the class ``i % classes``.
+    """The codes of ``count`` samples, on the CPU, ``batch`` at a time; sample i has the class ``i % classes``.
 
     Sample i can be made again alone, from its class and ``derive_seed(seed, i)``.
     """
+    assert chain.codes is not None
     codes, labels = [], []
-    for indices in in_order(count, BATCH):
-        wanted = None if classes is None else indices % classes
+    for indices in in_order(count, batch):
+        wanted = None if chain.classes is None else indices % chain.classes
         seeds = torch.tensor([derive_seed(seed, int(i)) for i in indices])
-        codes.append(model.sample(None if wanted is None else wanted.to(device), sampler, seeds).int().cpu())
+        drawn = model.sample(None if wanted is None else wanted.to(device), sampler, seeds)
+        codes.append(drawn.to(storage_type(chain.codes)).cpu())
         if wanted is not None:
             labels.append(wanted)
     return CodeSet(torch.cat(codes)[None], torch.cat(labels) if labels else None)

@@ -42,7 +42,9 @@ def test_continuous(tokenizer, split):
         extract_codes(continuous, split, Augmentation(), 3, CPU)
 
 
-@pytest.mark.parametrize(("vocabulary", "dtype"), [(2**15, torch.int16), (2**15 + 1, torch.int32)])
+@pytest.mark.parametrize(
+    ("vocabulary", "dtype"), [(2**15, torch.int16), (2**15 + 1, torch.int32), (2**36, torch.int64)]
+)
 def test_codes_take_no_more_room_than_they_need(tokenizer, split, vocabulary, dtype):
     large = copy.copy(tokenizer)
     spec = dataclasses.replace(tokenizer.chain.codes, vocab=(vocabulary,))
