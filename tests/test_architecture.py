@@ -88,10 +88,5 @@ def test_a_plugin_imports_the_lower_rooms_alone(package):
             assert top != "tokzoo" or not inner or inner[0] in FOR_PLUGINS, f"{path} imports {name}"
 
 
-@pytest.mark.parametrize("plugin", PLUGINS)
-def test_what_a_plugin_registers_needs_no_torch(plugin):
-    imports_no_torch(f"{plugin}.plugin")
-
-
 def test_the_rooms_without_torch_are_without_torch():
     imports_no_torch("tokzoo", *TORCH_FREE)

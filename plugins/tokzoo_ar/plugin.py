@@ -1,7 +1,6 @@
 """What this package registers. No torch."""
 
 import tokzoo
-from tokzoo_ar.configs import GPTConfig
 
 
 @tokzoo.hookimpl
@@ -11,7 +10,7 @@ def tokzoo_components() -> list[tokzoo.ComponentSpec]:
         tokzoo.ComponentSpec(
             kind="ar",
             name="gpt",
-            config=GPTConfig,
+            config="tokzoo_ar.configs:GPTConfig",
             target="tokzoo_ar.gpt:GPT",
             summary="LlamaGen's class-conditional GPT as GigaTok trains it; learned or rotary positions",
             paper="arXiv 2406.06525; arXiv 2504.08736, section 3.1",

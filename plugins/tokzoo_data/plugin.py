@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import tokzoo
-from tokzoo_data import configs
 
 
 @tokzoo.hookimpl
@@ -13,7 +12,7 @@ def tokzoo_components() -> list[tokzoo.ComponentSpec]:
         tokzoo.ComponentSpec(
             kind="dataset",
             name="fashion",
-            config=configs.FashionConfig,
+            config="tokzoo_data.configs:FashionConfig",
             target="tokzoo_data.fashion.dataset:Fashion",
             summary="Fashion-MNIST padded to 32×32: 12,000 + 2,000 images that come along, or all 60,000 + 10,000",
             paper="arXiv 1708.07747",
@@ -21,7 +20,7 @@ def tokzoo_components() -> list[tokzoo.ComponentSpec]:
         tokzoo.ComponentSpec(
             kind="dataset",
             name="images",
-            config=configs.ImagesConfig,
+            config="tokzoo_data.configs:ImagesConfig",
             target="tokzoo_data.images.dataset:Images",
             summary="Any folder of images: class = folder, or none; a validation split by folder or by hash",
             example={"root": "images"},
@@ -29,7 +28,7 @@ def tokzoo_components() -> list[tokzoo.ComponentSpec]:
         tokzoo.ComponentSpec(
             kind="dataset",
             name="live-images",
-            config=configs.LiveImagesConfig,
+            config="tokzoo_data.configs:LiveImagesConfig",
             target="tokzoo_data.live.dataset:LiveImages",
             summary="Millions of pictures, in class folders as ImageNet or WebDataset shards, decoded while one trains",
         ),

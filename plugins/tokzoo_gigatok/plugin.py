@@ -4,12 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import tokzoo
-from tokzoo_gigatok.configs import (
-    QFormerDecoderConfig,
-    QFormerEncoderConfig,
-    ViTDecoderConfig,
-    ViTEncoderConfig,
-)
 
 PAPER = "arXiv 2504.08736"
 SMALL = {
@@ -30,7 +24,7 @@ def tokzoo_components() -> Sequence[tokzoo.ComponentSpec]:
         tokzoo.ComponentSpec(
             kind="encoder",
             name="gigatok-vit",
-            config=ViTEncoderConfig,
+            config="tokzoo_gigatok.configs:ViTEncoderConfig",
             target="tokzoo_gigatok.vit_encoder:ViTEncoder",
             summary="CNN, then a transformer over the grid: GigaTok's 2D encoder",
             paper=PAPER,
@@ -39,7 +33,7 @@ def tokzoo_components() -> Sequence[tokzoo.ComponentSpec]:
         tokzoo.ComponentSpec(
             kind="encoder",
             name="gigatok-qformer",
-            config=QFormerEncoderConfig,
+            config="tokzoo_gigatok.configs:QFormerEncoderConfig",
             target="tokzoo_gigatok.qformer_encoder:QFormerEncoder",
             summary="CNN, then queries that gather the grid into a sequence: GigaTok's 1D encoder",
             paper=PAPER,
@@ -48,7 +42,7 @@ def tokzoo_components() -> Sequence[tokzoo.ComponentSpec]:
         tokzoo.ComponentSpec(
             kind="decoder",
             name="gigatok-vit",
-            config=ViTDecoderConfig,
+            config="tokzoo_gigatok.configs:ViTDecoderConfig",
             target="tokzoo_gigatok.vit_decoder:ViTDecoder",
             summary="a transformer over the grid, then a CNN: GigaTok's 2D decoder",
             paper=PAPER,
@@ -57,7 +51,7 @@ def tokzoo_components() -> Sequence[tokzoo.ComponentSpec]:
         tokzoo.ComponentSpec(
             kind="decoder",
             name="gigatok-qformer",
-            config=QFormerDecoderConfig,
+            config="tokzoo_gigatok.configs:QFormerDecoderConfig",
             target="tokzoo_gigatok.qformer_decoder:QFormerDecoder",
             summary="grid queries that read a sequence, then a CNN: GigaTok's 1D decoder",
             paper=PAPER,

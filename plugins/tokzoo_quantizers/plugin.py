@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import tokzoo
-from tokzoo_quantizers.configs import FSQConfig, VQConfig
 
 
 @tokzoo.hookimpl
@@ -13,7 +12,7 @@ def tokzoo_components() -> Sequence[tokzoo.ComponentSpec]:
         tokzoo.ComponentSpec(
             kind="quantizer",
             name="vq",
-            config=VQConfig,
+            config="tokzoo_quantizers.configs:VQConfig",
             target="tokzoo_quantizers.vq:VectorQuantizer",
             summary="learned codebook (by gradients or EMA); L2 norm, rotation trick, k-means and revival as options",
             paper="arXiv 1711.00937; 2110.04627 (L2 norm), 2410.06424 (rotation), 2504.08736 (GigaTok)",
@@ -21,7 +20,7 @@ def tokzoo_components() -> Sequence[tokzoo.ComponentSpec]:
         tokzoo.ComponentSpec(
             kind="quantizer",
             name="fsq",
-            config=FSQConfig,
+            config="tokzoo_quantizers.configs:FSQConfig",
             target="tokzoo_quantizers.fsq:FiniteScalarQuantizer",
             summary="rounds each bounded channel to a few levels; no learned codebook, no losses",
             paper="arXiv 2309.15505, section 3 and appendix A.1",

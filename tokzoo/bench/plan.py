@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from tokzoo.bench.cell import Cell, closed_gates, make_cell
 from tokzoo.bench.stages import left_out_metrics
 from tokzoo.contracts.configs import MetricConfig
 from tokzoo.contracts.errors import Refusal, TokzooError, suggest
 from tokzoo.recipes.load import Axis, Changes, Plan, is_suite, load_suite, load_track, plan_recipes, with_images
-from tokzoo.registry.component import ComponentSpec
+from tokzoo.registry.component import ComponentSpec, load_config
 from tokzoo.registry.plugins import Registry
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -78,7 +79,7 @@ def _with_metrics(plan: Plan, metrics: Sequence[ComponentSpec], registry: Regist
     measured = [*track.dump()["metrics"], *(spec.name for spec in metrics)]
     changes = [*plan.changes.track, (("metrics",), measured)]
     if "columns" not in touched:
-        reports = [info for spec in metrics if issubclass(spec.config, MetricConfig) for info in spec.config.reports]
+        reports = [info for spec in metrics for info in cast(type[MetricConfig], load_config(spec)).reports]
         changes.append((("columns",), [*track.columns, *(info.id for info in reports if not info.observed)]))
     return replace(plan, changes=replace(plan.changes, track=tuple(changes)))
 

@@ -1,5 +1,6 @@
 """``tokzoo list`` and ``tokzoo show``."""
 
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -7,9 +8,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 
 from tokzoo.cli.common import AsJson, PluginFiles, Strict, console, print_json, registry
-from tokzoo.contracts.configs import KINDS
+from tokzoo.contracts.configs import KINDS, ComponentConfig
 from tokzoo.contracts.errors import TokzooError, suggest
-from tokzoo.registry.catalogue import Entry
+from tokzoo.registry.catalogue import Catalogue, Entry
 from tokzoo.registry.plugins import FILES, Registry, find_file
 
 LISTED = (*KINDS, *(what[:-1] for what in FILES), "format", "renderer")
@@ -90,15 +91,15 @@ def show(
         return
     entry = found.components.get(kind, rest)
     if schema:
-        print_json(entry.spec.config.model_json_schema())
+        print_json(entry.config.model_json_schema())
         return
     from tokzoo.recipes.compat import partners
 
     told = partners(found.components, kind, rest)
     if json:
-        print_json({**_about(entry), "partners": told, "schema": entry.spec.config.model_json_schema()})
+        print_json({**_about(entry, found.components), "partners": told, "schema": entry.config.model_json_schema()})
         return
-    _print(entry)
+    _print(entry, found.components)
     _print_partners(told)
 
 
@@ -109,8 +110,14 @@ def _somewhere(found: Registry, name: str) -> str:
     return f"did you mean {' or '.join(exact)}?" if exact else suggest(name, places)
 
 
-def _about(entry: Entry) -> dict[str, Any]:
+def _about(entry: Entry, catalogue: Catalogue) -> dict[str, Any]:
+    from tokzoo.recipes.resolver import example_slot
+
     spec = entry.spec
+    config: ComponentConfig | None = None
+    # An example that is no config is told with its partners; the rest can be shown all the same.
+    with suppress(TokzooError):
+        config = example_slot(entry, catalogue).config
     about = {
         "kind": spec.kind,
         "name": spec.name,
@@ -121,23 +128,23 @@ def _about(entry: Entry) -> dict[str, Any]:
         "code_license": spec.code_license,
         "weights_license": spec.weights_license,
         "status": spec.status,
-        "provides": sorted(spec.config.provides),
-        "requires": sorted(spec.config.requires),
+        "provides": sorted(config.provides) if config else [],
+        "requires": sorted(config.requires) if config else [],
     }
     return {key: value for key, value in about.items() if value not in ("", [])}
 
 
-def _print(entry: Entry) -> None:
+def _print(entry: Entry, catalogue: Catalogue) -> None:
     from rich.table import Table
     from rich.text import Text
 
     shown = console()
     shown.print(Text(f"{entry.spec.kind}/{entry.spec.name}", style="bold"), Text(f"– {entry.spec.summary}"))
-    for key, value in _about(entry).items():
+    for key, value in _about(entry, catalogue).items():
         if key not in ("kind", "name", "summary"):
             shown.print(Text(f"  {key}: {', '.join(value) if isinstance(value, list) else value}"))
     table = Table("field", "type", "default", "what it is", box=None, header_style="bold")
-    for name, field in entry.spec.config.model_fields.items():
+    for name, field in entry.config.model_fields.items():
         default = (
             Text("required", style="red")
             if field.is_required()

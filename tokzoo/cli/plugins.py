@@ -9,7 +9,6 @@ import typer
 from tokzoo.cli.common import AsJson, PluginFiles, Strict, console, print_json, registry
 from tokzoo.contracts.configs import KINDS
 from tokzoo.contracts.errors import TokzooError, suggest
-from tokzoo.recipes.tree import parse_override
 from tokzoo.registry.plugins import Plugin, Registry
 
 app = typer.Typer(help="See, check and write plugins.", no_args_is_help=True)
@@ -131,6 +130,8 @@ def check_plugins(
 
 def _findings(found: Registry, names: list[str]) -> Iterable[Any]:
     """What is found about plugins and single components, as it is found."""
+    from tokzoo.recipes.tree import parse_override
+
     fields = dict(parse_override(text) for text in names if "=" in text)
     names = [name for name in names if "=" not in name]
     entries = [found.components.get(*name.split("/", 1)) for name in names if "/" in name]
@@ -230,7 +231,7 @@ def _advice(plugin: Plugin) -> Iterable[str]:
 
 def _missing(plugin: Plugin, found: Registry) -> Iterable[str]:
     """What of its offers cannot be imported."""
-    from tokzoo.registry.component import import_target, load_target
+    from tokzoo.registry.component import import_target, load_config, load_target
 
     targets = {
         f"renderer {name}": found.renderers[name] for name in found.renderers if f"renderer/{name}" in plugin.offers
@@ -242,10 +243,11 @@ def _missing(plugin: Plugin, found: Registry) -> Iterable[str]:
             yield str(error)
     for entry in found.components:
         if entry.plugin == plugin.name:
-            try:
-                load_target(entry.spec)
-            except TokzooError as error:
-                yield str(error)
+            for load in (load_config, load_target):
+                try:
+                    load(entry.spec)
+                except TokzooError as error:
+                    yield str(error)
 
 
 @app.command("new")

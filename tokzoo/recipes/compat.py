@@ -12,13 +12,12 @@ from itertools import product
 from typing import Any, ParamSpec, TypeVar, cast
 
 from tokzoo.contracts.configs import MetricConfig
-from tokzoo.contracts.errors import Refusal, TokzooError, describe, suggest
+from tokzoo.contracts.errors import Broken, Refusal, TokzooError, describe, suggest
 from tokzoo.contracts.specs import CodeSpec, ImageSpec
 from tokzoo.recipes.models import Slot
 from tokzoo.recipes.resolve import PARTS
-from tokzoo.recipes.resolver import Resolver
+from tokzoo.recipes.resolver import example_slot
 from tokzoo.recipes.solver import AR_EDGE, Coded, Question, Solver, placed
-from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue, Entry
 
 IMAGE = ImageSpec(3, (32, 32))
@@ -135,8 +134,7 @@ def _candidates(catalogue: Catalogue, kind: str, glob: str | None = None) -> lis
 def _candidate(entry: Entry, catalogue: Catalogue) -> _Candidate:
     kind, name = entry.spec.kind, entry.spec.name
     try:
-        tree = Tree.from_data({"example": {**entry.spec.example, "use": name}}, f"plugin {entry.plugin}")
-        return _Candidate(name, Resolver(tree, catalogue).slot(kind, ("example",)))
+        return _Candidate(name, example_slot(entry, catalogue))
     except Exception as error:
         return _Candidate(name, _No(f"{kind} '{name}': its example is no config: {describe(error)}", kind))
 
@@ -250,7 +248,10 @@ def _measured(catalogue: Catalogue, entry: Entry) -> Told:
     """A metric's datasets, or the metrics that mean something on a dataset."""
 
     def why(metric: Entry, dataset: Entry) -> str | None:
-        known = cast(type[MetricConfig], metric.spec.config).datasets
+        try:
+            known = cast(type[MetricConfig], metric.config).datasets
+        except Broken as error:
+            return str(error)
         if known is None or dataset.spec.name in known:
             return None
         return f"metric '{metric.spec.name}' means something on {', '.join(sorted(known)) or 'nothing'} only"

@@ -199,11 +199,15 @@ def _check_columns(at: Resolver, track: Track) -> None:
         ranked = sorted(info.id for info in known.values() if info.better and not info.observed)
         why = "varies from run to run" if known[track.main].observed else "has no better and no worse"
         raise at.fail(("main",), f"'{track.main}' {why}; sort by {' or '.join(ranked) or 'another metric'}")
-    anywhere = _reports([entry.spec.config for entry in at.catalogue.of_kind("metric")])
     for metric in track.columns:
-        if metric not in anywhere:
-            raise at.fail(("columns",), f"no metric reports '{metric}'; {suggest(metric, anywhere)}")
-        if anywhere[metric].observed:
+        if metric not in known:
+            # Only now: this imports the config of every metric there is.
+            entries, wrong = at.catalogue.sound("metric")
+            known = _reports([entry.config for entry in entries]) | known
+            if metric not in known:
+                problem = f"no metric reports '{metric}'; {suggest(metric, known)}"
+                raise at.fail(("columns",), "; ".join([problem, *wrong]))
+        if known[metric].observed:
             raise at.fail(("columns",), f"'{metric}' varies from run to run and stands in no table")
 
 

@@ -11,9 +11,19 @@ from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
 from tokzoo.recipes.mistakes import REFERENCE, Mistakes, explain, not_finite
 from tokzoo.recipes.models import Slot
 from tokzoo.recipes.tree import Key, Tree
-from tokzoo.registry.catalogue import Catalogue
+from tokzoo.registry.catalogue import Catalogue, Entry
 
 C = TypeVar("C", bound=Config)
+
+
+def example_slot(entry: Entry, catalogue: Catalogue) -> Slot:
+    """A component in the config of its ``example``.
+
+    Raises:
+        TokzooError: its config cannot be loaded, or its example is not one.
+    """
+    tree = Tree.from_data({"example": {**entry.spec.example, "use": entry.spec.name}}, f"plugin {entry.plugin}")
+    return Resolver(tree, catalogue).slot(entry.spec.kind, ("example",))
 
 
 class Resolver:
@@ -101,7 +111,7 @@ class Resolver:
             raise Mistakes([(("use",), str(error))]) from None
         rest = {name: field for name, field in fields.items() if name != "use"}
         try:
-            return Slot(kind, entry, self._config(entry.spec.config, rest))
+            return Slot(kind, entry, self._config(entry.config, rest))
         except (Mistakes, PydanticCustomError, TokzooError):
             raise
         # A validator of the component's own may raise what pydantic does not take for a wrong value.

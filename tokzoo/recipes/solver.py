@@ -23,9 +23,9 @@ from tokzoo.contracts.specs import (
 )
 from tokzoo.recipes.models import Probe, Recipe, Slot
 from tokzoo.recipes.resolve import PARTS
-from tokzoo.recipes.resolver import Resolver
+from tokzoo.recipes.resolver import Resolver, example_slot
 from tokzoo.recipes.tree import Tree
-from tokzoo.registry.catalogue import Catalogue
+from tokzoo.registry.catalogue import Catalogue, Entry
 
 A = TypeVar("A")
 Question = Callable[[Any], Any]
@@ -162,7 +162,7 @@ def ask_with_hints(
         offers = [
             f"{entry.spec.kind} '{entry.spec.name}'"
             for entry in catalogue
-            if entry.spec.kind in lack.kinds and lack.capability in entry.spec.config.provides
+            if entry.spec.kind in lack.kinds and _provides(entry, lack.capability, catalogue)
         ]
         hint = f"provided by {', '.join(offers)}" if offers else "no registered component provides it"
         said = f"{lack}; {hint}"
@@ -175,6 +175,15 @@ def ask_with_hints(
         said = f"(plugin {slot.entry.plugin}) raised {describe(error)}"
         raise Broken(placed(edge, slot, said)) from error
     raise Refusal(placed(edge, slot, said))
+
+
+def _provides(entry: Entry, capability: str, catalogue: Catalogue) -> bool:
+    """Whether a component provides a capability, in the config of its example."""
+    try:
+        return capability in example_slot(entry, catalogue).config.provides
+    # One that cannot answer is no help; what is lacking is what matters.
+    except Exception:
+        return False
 
 
 def _instead(slot: Slot, question: Question, catalogue: Catalogue, parts: Mapping[str, Slot]) -> str:
@@ -193,9 +202,9 @@ def _instead(slot: Slot, question: Question, catalogue: Catalogue, parts: Mappin
 
 def _fits(kind: str, name: str, question: Question, catalogue: Catalogue, like: Slot | None) -> bool:
     """Whether a component accepts, asked with its defaults or with the fields it shares with another one."""
-    known = catalogue.get(kind, name).spec.config.model_fields
-    shared = {field: value for field, value in like.dump().items() if field in known} if like else {}
     try:
+        known = catalogue.get(kind, name).config.model_fields
+        shared = {field: value for field, value in like.dump().items() if field in known} if like else {}
         question(Resolver(Tree({kind: {**shared, "use": name}}), catalogue).slot(kind, (kind,)).config)
     # One that needs more than its defaults, or fails at the question, is no help; the refusal is what matters.
     except Exception:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tokzoo.contracts.configs import KINDS
-from tokzoo.contracts.errors import TokzooError, suggest
-from tokzoo.registry.component import ComponentSpec
+from tokzoo.contracts.configs import KINDS, ComponentConfig
+from tokzoo.contracts.errors import Broken, TokzooError, suggest
+from tokzoo.registry.component import ComponentSpec, load_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,18 @@ class Entry:
     spec: ComponentSpec
     plugin: str
     source_hash: str | None = None
+
+    @property
+    def config(self) -> type[ComponentConfig]:
+        """Its config model, imported on first use.
+
+        Raises:
+            Broken: it cannot be loaded, or is no config of such a component; told as the plugin's mistake.
+        """
+        try:
+            return load_config(self.spec)
+        except TokzooError as error:
+            raise Broken(f"plugin {self.plugin}: {error}") from error
 
 
 class Catalogue:
@@ -43,6 +55,18 @@ class Catalogue:
     def of_kind(self, kind: str) -> list[Entry]:
         """Every entry of a kind, by name."""
         return sorted((e for e in self._entries.values() if e.spec.kind == kind), key=lambda e: e.spec.name)
+
+    def sound(self, kind: str) -> tuple[list[Entry], list[str]]:
+        """The entries of a kind whose config can be loaded, and what is wrong with the others, a line each."""
+        entries, wrong = [], []
+        for entry in self.of_kind(kind):
+            try:
+                _ = entry.config
+            except Broken as error:
+                wrong.append(str(error))
+            else:
+                entries.append(entry)
+        return entries, wrong
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(entry for kind in KINDS for entry in self.of_kind(kind))

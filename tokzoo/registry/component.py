@@ -4,7 +4,9 @@ import functools
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, get_args, get_origin
 
@@ -12,6 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from tokzoo.contracts.configs import KINDS, ComponentConfig
 from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
+
+BY_VALUES = frozenset({"provides", "requires", "layout", "sampler"})
+"""What a config may answer by a property: it can depend on the config's values."""
 
 TEXTS = ("summary", "paper", "code_license", "weights_license", "status")
 NAME = re.compile(r"(?:[a-z0-9]+(?:-[a-z0-9]+)*/)?[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -22,9 +27,10 @@ class ComponentSpec:
     """A component as it is registered. Making one imports no torch.
 
     Attributes:
-        kind: encoder, quantizer, decoder, regularizer, ar, dataset, teacher or metric.
+        kind: a key of ``tokzoo.contracts.configs.KINDS``, such as ``"quantizer"``.
         name: lower-case words joined by ``-``; ``org/name`` for third parties.
-        config: its pydantic config model, a subclass of the kind's base in ``tokzoo.contracts.configs``.
+        config: ``"module:Class"`` of its pydantic config model, a subclass of the kind's base in
+            ``tokzoo.contracts.configs``, imported on first use; or the class itself.
         target: ``"module:Class"``, imported only when the component is built; a file plugin may give the class itself.
         version: raise it when results change: cached stages of other versions are not reused.
         paper: where it was introduced (arXiv id and section).
@@ -36,7 +42,7 @@ class ComponentSpec:
 
     kind: str
     name: str
-    config: type[ComponentConfig]
+    config: str | type[ComponentConfig]
     target: str | type
     summary: str
     version: int = 1
@@ -47,16 +53,24 @@ class ComponentSpec:
     extras: tuple[str, ...] = ()
     example: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def where(self) -> str:
+        """How messages name it."""
+        return f"component {self.kind}/{self.name}"
+
     def check(self) -> None:
-        """Raise :class:`TokzooError` where the registration itself is wrong."""
-        where = f"component {self.kind}/{self.name}"
+        """Raise :class:`TokzooError` where the registration itself is wrong, as far as that shows without importing."""
+        where = self.where
         if self.kind not in KINDS:
             raise TokzooError(f"{where}: unknown kind; {suggest(self.kind, KINDS)}")
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
             raise TokzooError(f"{where}: a name is lower-case words and numbers joined by '-', or 'org/name'")
-        self._check_config(where, KINDS[self.kind])
-        if not isinstance(self.target, type) and str(self.target).count(":") != 1:
-            raise TokzooError(f"{where}: target {self.target!r} is not of the form 'module:Class'")
+        if isinstance(self.config, str):
+            _check_lazy(where, "config", self.config)
+        else:
+            _check_config(self.config, self.kind, where)
+        if not isinstance(self.target, type):
+            _check_lazy(where, "target", self.target)
         if not self.summary:
             raise TokzooError(f"{where}: a one-line summary is missing")
         for name in TEXTS:
@@ -69,22 +83,30 @@ class ComponentSpec:
         if isinstance(self.extras, str) or not all(isinstance(extra, str) for extra in self.extras):
             raise TokzooError(f"{where}: extras is {self.extras!r}, not a tuple of names")
 
-    def _check_config(self, where: str, base: type[ComponentConfig]) -> None:
-        config = self.config
-        if not (isinstance(config, type) and issubclass(config, base)):
-            raise TokzooError(f"{where}: config must be a subclass of {base.__name__}, not {config!r}")
-        promised = {*config.__abstractmethods__, *(name for name in base.__class_vars__ if not hasattr(config, name))}
-        if promised:
-            raise TokzooError(f"{where}: {config.__name__} does not define {', '.join(sorted(promised))}")
-        if "use" in config.model_fields:
-            raise TokzooError(f"{where}: {config.__name__} has a field 'use', which names the component in a recipe")
-        # Others read these of every component there is: a wrong one would break what has nothing to do with it.
-        for name, (wanted, adapter) in _class_variables(base).items():
-            value = getattr(config, name)
-            try:
-                adapter.validate_python(value, strict=True)
-            except ValidationError:
-                raise TokzooError(f"{where}: {config.__name__}.{name} is {value!r}, not {wanted}") from None
+
+def _check_lazy(where: str, what: str, value: Any) -> None:
+    if not isinstance(value, str) or value.count(":") != 1:
+        raise TokzooError(f"{where}: {what} {value!r} is not of the form 'module:Class'")
+
+
+def _check_config(config: Any, kind: str, where: str) -> None:
+    base = KINDS[kind]
+    if not (isinstance(config, type) and issubclass(config, base)):
+        raise TokzooError(f"{where}: config must be a subclass of {base.__name__}, not {config!r}")
+    promised = {*config.__abstractmethods__, *(name for name in base.__class_vars__ if not hasattr(config, name))}
+    if promised:
+        raise TokzooError(f"{where}: {config.__name__} does not define {', '.join(sorted(promised))}")
+    if "use" in config.model_fields:
+        raise TokzooError(f"{where}: {config.__name__} has a field 'use', which names the component in a recipe")
+    # Others read these of every component there is: a wrong one would break what has nothing to do with it.
+    for name, (wanted, adapter) in _class_variables(base).items():
+        value = getattr(config, name)
+        if name in BY_VALUES and isinstance(value, property | functools.cached_property):
+            continue
+        try:
+            adapter.validate_python(value, strict=True)
+        except ValidationError:
+            raise TokzooError(f"{where}: {config.__name__}.{name} is {value!r}, not {wanted}") from None
 
 
 @functools.cache
@@ -101,14 +123,28 @@ def _class_variables(base: type[ComponentConfig]) -> dict[str, tuple[str, TypeAd
     return found
 
 
+def load_config(spec: ComponentSpec) -> type[ComponentConfig]:
+    """Import, check and return the component's config model.
+
+    Raises:
+        TokzooError: it cannot be imported, there is no such name, or it is no config of such a component.
+    """
+    config: type[ComponentConfig] = import_target(spec.config, spec.where, _needs(spec))
+    _check_config(config, spec.kind, spec.where)
+    return config
+
+
 def load_target(spec: ComponentSpec) -> Any:
     """Import and return the component's class.
 
     Raises:
         TokzooError: the target cannot be imported or has no such name; with what it needs installed, if it says so.
     """
-    needs = f"; it needs the optional dependencies {', '.join(spec.extras)}" if spec.extras else ""
-    return import_target(spec.target, f"component {spec.kind}/{spec.name}", needs)
+    return import_target(spec.target, spec.where, _needs(spec))
+
+
+def _needs(spec: ComponentSpec) -> str:
+    return f"; it needs the optional dependencies {', '.join(spec.extras)}" if spec.extras else ""
 
 
 def import_target(target: str | type, whose: str, hint: str = "") -> Any:
@@ -122,8 +158,11 @@ def import_target(target: str | type, whose: str, hint: str = "") -> Any:
         return target
     module, _, name = target.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
+        # What a plugin prints must not end up in what a command prints for machines.
+        with redirect_stdout(sys.stderr):
+            return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise TokzooError(f"{whose}: cannot load {target}: {error}{hint}") from error
-    except Exception as error:
+    # SystemExit too: a plugin that calls sys.exit at import must not end the command line.
+    except (Exception, SystemExit) as error:
         raise Broken(f"{whose}: importing {module} raised {describe(error)}{hint}") from error

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_type_hints
 
-from tokzoo.contracts.configs import KINDS, ComponentConfig, ImageTermConfig, MetricConfig, RegularizerConfig
+from tokzoo.contracts.configs import KINDS, ComponentConfig, ImageTermConfig, RegularizerConfig
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.registry.catalogue import Entry
-from tokzoo.registry.component import ComponentSpec, load_target
+from tokzoo.registry.component import ComponentSpec, load_config, load_target
 from tokzoo.registry.functions import Reported, make
 from tokzoo.registry.plugins import Plugin, Registry
 from tokzoo.registry.source import source_hash
@@ -91,7 +91,7 @@ def add_components(registry: Registry, things: Iterable[Any]) -> list[ComponentS
     for thing in things:
         spec = local_spec(thing)
         _check_free(registry, spec)
-        parts = [thing] if inspect.isfunction(thing) else [load_target(spec), spec.config]
+        parts = [thing] if inspect.isfunction(thing) else [load_target(spec), load_config(spec)]
         registry.components.add(Entry(spec, SCRIPT, source_hash(parts, f"component {spec.kind}/{spec.name}")))
         specs.append(spec)
     plugin.offers = tuple(f"{spec.kind}/{spec.name}" for spec in specs)
@@ -107,10 +107,16 @@ def _check_free(registry: Registry, spec: ComponentSpec) -> None:
                 f"{where}: plugin {other.plugin} has one of this name; rename yours, or name it by "
                 "@tokzoo.component(name=…)"
             )
-        if issubclass(spec.config, MetricConfig) and issubclass(other.spec.config, MetricConfig):
-            both = {info.id for info in spec.config.reports} & {info.id for info in other.spec.config.reports}
+    if spec.kind == "metric":
+        own = _reports(load_config(spec))
+        for other in registry.components.sound("metric")[0]:
+            both = own & _reports(other.config)
             if both:
                 raise TokzooError(f"{where}: metric '{other.spec.name}' reports {', '.join(sorted(both))} already")
+
+
+def _reports(config: Any) -> set[str]:
+    return {info.id for info in config.reports}
 
 
 def _marked(thing: Any) -> _Marked:

@@ -234,8 +234,8 @@ def _offers(registry: Registry, plugin: Plugin, load: Loader) -> Offers:
 def _speed_notes(plugin: Plugin, brought_torch: bool) -> Iterable[str]:
     if brought_torch and plugin.source_hash is None:
         yield (
-            "imports torch when it is loaded, and every command waits for that: keep configs apart from modules, and "
-            "let targets be 'module:Class'"
+            "imports torch when it is loaded, and every command waits for that: give configs and targets as "
+            "'module:Class'"
         )
     elif plugin.seconds > SLOW_SECONDS:
         yield f"takes {plugin.seconds:.1f} s to load, and every command waits for that: import late what it needs"

@@ -7,7 +7,6 @@ from typing import Any
 
 import tokzoo
 from tokzoo_example.commands import lattices
-from tokzoo_example.configs import DitheredConfig
 
 TOKZOO_API = ((0, 1), (0, 1))
 """The first and the last version of the plugin API this was written for and tried with."""
@@ -23,7 +22,7 @@ def tokzoo_components() -> list[tokzoo.ComponentSpec]:
         tokzoo.ComponentSpec(
             kind="quantizer",
             name="example/dithered",
-            config=DitheredConfig,
+            config="tokzoo_example.configs:DitheredConfig",
             target="tokzoo_example.dithered:Dithered",
             summary="rounds each bounded channel; trained with uniform noise in place of the rounding",
             paper="arXiv 1611.01704, section 2",

@@ -23,7 +23,7 @@ from tokzoo.data.batches import Batches, in_order
 from tokzoo.data.files import write_atomic, write_json
 from tokzoo.data.pixels import to_unit
 from tokzoo.data.provenance import made_with
-from tokzoo.registry.component import load_target
+from tokzoo.registry.component import load_config, load_target
 from tokzoo.registry.plugins import load_registry
 from tokzoo_metrics.fashion_judge.facts import FACTS, HERE, REFERENCE, WEIGHTS
 from tokzoo_metrics.fashion_judge.network import Judge
@@ -44,7 +44,7 @@ Split = tuple[Tensor, Tensor]
 def load_fashion() -> tuple[Split, Split]:
     """The embedded training and test images with their labels, by way of the catalogue."""
     spec = load_registry().components.get("dataset", "fashion").spec
-    dataset: Dataset = load_target(spec)(spec.config())
+    dataset: Dataset = load_target(spec)(load_config(spec)())
     train, val = (split.batch(torch.arange(len(split))) for split in (dataset.train, dataset.val))
     return train, val
 

@@ -24,7 +24,7 @@ from tokzoo.data.batches import Batches
 from tokzoo.data.files import write_atomic, write_json
 from tokzoo.data.pixels import to_unit
 from tokzoo.data.provenance import made_with
-from tokzoo.registry.component import load_target
+from tokzoo.registry.component import load_config, load_target
 from tokzoo.registry.plugins import load_registry
 from tokzoo_teachers.configs import FASHION_DIM
 from tokzoo_teachers.fashion.network import Network
@@ -46,7 +46,7 @@ LOCAL_SHARE = 0.25
 def load_images() -> Tensor:
     """The embedded training images, uint8 ``[N, 1, 32, 32]``, by way of the catalogue; of labels, none is kept."""
     spec = load_registry().components.get("dataset", "fashion").spec
-    dataset: Dataset = load_target(spec)(spec.config())
+    dataset: Dataset = load_target(spec)(load_config(spec)())
     images, _ = dataset.train.batch(torch.arange(len(dataset.train)))
     return images
 

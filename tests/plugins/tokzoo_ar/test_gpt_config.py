@@ -1,11 +1,8 @@
-import subprocess
-import sys
-
 import pytest
 from pydantic import ValidationError
 
 import tokzoo
-from tokzoo.registry.component import load_target
+from tokzoo.registry.component import load_config, load_target
 from tokzoo_ar.configs import GPTConfig, GPTSampler
 from tokzoo_ar.plugin import tokzoo_components
 
@@ -80,10 +77,5 @@ def test_wrong_samplers(fields):
 def test_registration():
     (spec,) = tokzoo_components()
     spec.check()
-    assert (spec.kind, spec.name, spec.config) == ("ar", "gpt", GPTConfig)
+    assert (spec.kind, spec.name, load_config(spec)) == ("ar", "gpt", GPTConfig)
     assert issubclass(load_target(spec), tokzoo.ARModel)
-
-
-def test_registration_imports_no_torch():
-    code = "import sys, tokzoo_ar.plugin as plugin; plugin.tokzoo_components(); assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)

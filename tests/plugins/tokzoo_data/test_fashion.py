@@ -173,8 +173,8 @@ def test_making_the_subset_again_gives_the_same_bytes(tmp_path):
 
 def test_answers_need_no_torch():
     code = (
-        "import sys, tokzoo_data.plugin as p\n"
-        "spec = p.tokzoo_components()[0]; spec.check(); c = spec.config()\n"
+        "import sys, tokzoo_data.plugin as p\nfrom tokzoo.registry.component import load_config\n"
+        "spec = p.tokzoo_components()[0]; spec.check(); c = load_config(spec)()\n"
         "assert p.tokzoo_tracks().name == 'tracks'\n"
         "assert len(c.fingerprint()) == 64 and c.class_names() and c.image_spec()\n"
         "sys.exit('torch' in sys.modules)"

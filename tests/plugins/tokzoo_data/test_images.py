@@ -398,8 +398,8 @@ def test_config_bounds(fields):
 
 def test_answers_need_no_torch_and_components_no_pillow(made):
     code = (
-        "import sys, tokzoo_data.plugin as p\n"
-        "spec = p.tokzoo_components()[1]; spec.check(); c = spec.config(root=sys.argv[1])\n"
+        "import sys, tokzoo_data.plugin as p\nfrom tokzoo.registry.component import load_config\n"
+        "spec = p.tokzoo_components()[1]; spec.check(); c = load_config(spec)(root=sys.argv[1])\n"
         "assert 'PIL' not in sys.modules\n"
         "assert len(c.fingerprint()) == 64 and c.class_names() and c.image_spec()\n"
         "sys.exit('torch' in sys.modules)"

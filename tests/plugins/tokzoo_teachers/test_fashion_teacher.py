@@ -26,11 +26,11 @@ def teacher():
 @pytest.fixture(scope="module")
 def splits():
     """Images in [-1, 1] and labels of both splits; labels only judge the teacher here."""
-    from tokzoo.registry.component import load_target
+    from tokzoo.registry.component import load_config, load_target
     from tokzoo.registry.plugins import load_registry
 
     spec = load_registry().components.get("dataset", "fashion").spec
-    dataset = load_target(spec)(spec.config())
+    dataset = load_target(spec)(load_config(spec)())
     found = {}
     for name in ("train", "val"):
         images, labels = getattr(dataset, name).batch(torch.arange(len(getattr(dataset, name))))

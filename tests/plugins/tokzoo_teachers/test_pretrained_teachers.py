@@ -15,6 +15,7 @@ from tokzoo.assembly.build import build_teacher
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.models import Slot
 from tokzoo.registry.catalogue import Entry
+from tokzoo.registry.component import load_config
 from tokzoo_teachers.plugin import tokzoo_components
 
 SPECS = {spec.name: spec for spec in tokzoo_components() if spec.name != "fashion"}
@@ -44,7 +45,7 @@ def make(request, weights):
 
     def build(image=IMAGE, **fields):
         spec = SPECS[request.param]
-        config = spec.config(**{**SMALL[spec.name], "image_size": 64, "weights": weights[spec.name], **fields})
+        config = load_config(spec)(**{**SMALL[spec.name], "image_size": 64, "weights": weights[spec.name], **fields})
         return build_teacher(Slot("teacher", Entry(spec, "test"), config), image)
 
     return build
@@ -139,7 +140,7 @@ def test_a_size_that_cannot_be(make):
 
 
 def test_the_path_of_the_weights_is_no_part_of_the_identity(tmp_path, weights):
-    slot = Slot("teacher", Entry(SPECS["timm"], "test"), SPECS["timm"].config(weights=weights["timm"]))
+    slot = Slot("teacher", Entry(SPECS["timm"], "test"), load_config(SPECS["timm"])(weights=weights["timm"]))
     copy = tmp_path / "copy.safetensors"
     shutil.copy(weights["timm"], copy)
     other = Slot("teacher", slot.entry, slot.config.model_copy(update={"weights": str(copy)}))

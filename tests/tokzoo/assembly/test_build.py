@@ -87,6 +87,6 @@ def test_other_kinds(make_recipe, make_chain, registry):
     chain = make_chain(recipe)
     assert isinstance(build_ar(recipe.ar, chain.codes, 10), tokzoo.ARModel)
     entry = registry.components.get("metric", "psnr")
-    assert build_metric(Slot("metric", entry, entry.spec.config()), chain).chain is chain
+    assert build_metric(Slot("metric", entry, entry.config()), chain).chain is chain
     entry = registry.components.get("dataset", "fashion")
-    assert len(build_dataset(Slot("dataset", entry, entry.spec.config())).val) == 2000
+    assert len(build_dataset(Slot("dataset", entry, entry.config())).val) == 2000

@@ -158,7 +158,7 @@ def test_doctor_finds_what_is_broken_and_what_is_slow(tokzoo, site):
     )
     install(site, "slow", "import heavy\nimport tokzoo\n")
     install(site, "torchy", "import torch\nimport tokzoo\n")
-    install(site, "third", quantizer("third"))
+    install(site, "third", quantizer("third").replace('", Config,', '", "plugin_third_configs:Config",'))
     install(site, "import", AT_LOADING["import"][0])
     command = [sys.executable, "-m", "tokzoo", "plugins", "doctor", "--traceback"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -169,7 +169,8 @@ def test_doctor_finds_what_is_broken_and_what_is_slow(tokzoo, site):
     assert "to load, and every command waits for that" in done
     assert "importing it imports heavy" in done
     assert "imports torch when it is loaded" in done
-    assert "component quantizer/third/third: cannot load plugin_third_modules:Quantizer" in done
+    for what in ("configs:Config", "modules:Quantizer"):
+        assert f"component quantizer/third/third: cannot load plugin_third_{what}" in done
     assert "ok quantizers (tokzoo" in done
     assert 'plugin_import.py", line 1' in done
 

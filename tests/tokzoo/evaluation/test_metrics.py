@@ -44,7 +44,7 @@ def seen():
 def metric(catalogue):
     def slot(name):
         entry = catalogue.get("metric", name)
-        return Slot("metric", entry, entry.spec.config())
+        return Slot("metric", entry, entry.config())
 
     return slot
 
@@ -52,7 +52,7 @@ def metric(catalogue):
 @pytest.fixture
 def model(catalogue, tokenizer):
     entry = catalogue.get("ar", "gpt")
-    config = entry.spec.config(size=None, layers=1, heads=1, width=8, ffn_multiple=8)
+    config = entry.config(size=None, layers=1, heads=1, width=8, ffn_multiple=8)
     torch.manual_seed(0)
     model = build_ar(Slot("ar", entry, config), tokenizer.chain.codes, 14)
     for layer in (model.head, model.starts):  # so that labels matter

@@ -163,6 +163,7 @@ def test_an_answer_of_another_type_is_the_fault_of_who_gives_it(catalogue):
         ("quantizer", 7, "TypeError: "),
         ("ar", {"nothing": 1}, "example.nothing: unknown"),
         ("encoder", {"nothing": 1}, "example.nothing: unknown"),
+        ("decoder", {}, "plugin stranger: component decoder/me/odd: cannot load nowhere:Config"),
     ],
 )
 def test_an_example_that_is_no_config_is_a_fault_of_its_component(catalogue, kind, example, said):
@@ -185,7 +186,7 @@ def test_an_example_that_is_no_config_is_a_fault_of_its_component(catalogue, kin
             return tokzoo.LatentSpec("grid", (4, 4), 8)
 
     before = set(compatibility(catalogue))
-    config = {"quantizer": Codes, "ar": Layered, "encoder": Grid}[kind]
+    config = {"quantizer": Codes, "ar": Layered, "encoder": Grid, "decoder": "nowhere:Config"}[kind]
     spec = tokzoo.ComponentSpec(kind, "me/odd", config, "somewhere:Class", "for tests", example=example)
     catalogue.add(Entry(spec, "stranger"))
     after = set(compatibility(catalogue))

@@ -2,9 +2,11 @@
 
 import pytest
 
+import tokzoo
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.resolve import Resolver, probe_of, track_identity
 from tokzoo.recipes.tree import Tree
+from tokzoo.registry.catalogue import Entry
 from tokzoo.registry.plugins import load_registry
 
 
@@ -264,6 +266,15 @@ def test_what_a_track_lacks_is_told_with_its_file(zoo):
 def test_a_track_may_leave_out_metrics_its_columns_show(zoo):
     track = zoo.track("metrics=[psnr]", "columns=[reconstruction.psnr, ar.loss]")
     assert track.columns == ("reconstruction.psnr", "ar.loss")
+
+
+def test_a_metric_whose_config_cannot_be_loaded_is_told_only_where_it_may_be_the_one_meant(zoo):
+    spec = tokzoo.ComponentSpec("metric", "me/odd", "nowhere:Config", "nowhere:Odd", "for tests")
+    zoo.registry.components.add(Entry(spec, "stranger"))
+    assert zoo.track("metrics=[psnr]", "columns=[reconstruction.psnr, ar.loss]").columns
+    (said,) = mistakes(zoo.track, "columns=[odd.number]")
+    assert "no metric reports 'odd.number'" in said
+    assert "plugin stranger: component metric/me/odd: cannot load nowhere:Config" in said
 
 
 def test_what_numbers_depend_on_changes_the_identity_of_a_track_and_the_rest_does_not(zoo):

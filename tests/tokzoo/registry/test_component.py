@@ -1,10 +1,13 @@
+import sys
+from types import ModuleType
 from typing import ClassVar
 
 import pytest
 
 import tokzoo
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.registry.component import load_target
+from tokzoo.registry.catalogue import Entry
+from tokzoo.registry.component import load_config, load_target
 
 
 class Squares(tokzoo.QuantizerConfig):
@@ -46,6 +49,20 @@ class Sampled(NoSampler):
     sampler: ClassVar = 3
 
 
+class Residual(Squares):
+    inner: tuple[str, ...] = ()
+
+    @property
+    def provides(self):
+        return frozenset(self.inner)
+
+
+class Placed(Squares):
+    @property
+    def places(self):
+        return frozenset({"root"})
+
+
 class Numbers(tokzoo.MetricConfig):
     stage: ClassVar = "reconstruction"
     reports: ClassVar = ["psnr"]
@@ -67,6 +84,10 @@ def test_a_right_registration_passes(name):
 
 def test_a_config_that_defines_what_its_base_declares_passes():
     spec(kind="encoder", config=Fine).check()
+
+
+def test_what_a_config_provides_may_depend_on_its_values():
+    spec(config=Residual).check()
 
 
 @pytest.mark.parametrize(
@@ -91,6 +112,8 @@ def test_a_config_that_defines_what_its_base_declares_passes():
         ({"name": "a/b/c"}, "a name is lower-case words"),
         ({"name": 5}, "a name is lower-case words"),
         ({"target": "somewhere.Squares"}, "not of the form 'module:Class'"),
+        ({"config": "somewhere.Config"}, "config 'somewhere.Config' is not of the form 'module:Class'"),
+        ({"config": Placed}, "Placed.places is <property object"),
         ({"target": 5}, "not of the form 'module:Class'"),
         ({"summary": ""}, "summary is missing"),
         ({"version": 0}, "version is a whole number from 1 on"),
@@ -101,6 +124,37 @@ def test_a_wrong_registration_says_what_is_wrong(changes, said):
     with pytest.raises(TokzooError) as error:
         spec(**changes).check()
     assert said in str(error.value)
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """A module of configs, which another one imports by its name."""
+    module = ModuleType("stranger")
+    module.Squares, module.Unfinished = Squares, Unfinished
+    monkeypatch.setitem(sys.modules, "stranger", module)
+
+
+def test_a_config_named_lazily_is_imported_and_checked_when_it_is_asked_for(module):
+    lazy = spec(config="stranger:Squares")
+    lazy.check()
+    assert load_config(lazy) is Squares
+    assert load_config(spec()) is Squares
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"config": "no_such_module:X"}, "cannot load no_such_module:X: No module named 'no_such_module'"),
+        ({"config": "stranger:X"}, "cannot load stranger:X: module 'stranger' has no attribute 'X'"),
+        ({"config": "stranger:Unfinished"}, "Unfinished does not define code_spec"),
+        ({"config": "stranger:Squares", "kind": "encoder"}, "config must be a subclass of EncoderConfig"),
+    ],
+)
+def test_a_wrong_config_named_lazily_is_told_when_it_is_asked_for_as_its_plugins_mistake(module, changes, said):
+    lazy = spec(**changes)
+    lazy.check()
+    with pytest.raises(tokzoo.Broken, match=f"plugin strangers: component {lazy.kind}/squares: {said}"):
+        _ = Entry(lazy, "strangers").config
 
 
 def test_a_target_is_imported_when_it_is_asked_for():

@@ -244,7 +244,7 @@ def test_files_of_one_name_in_two_folders_are_two_modules(tmp_path, monkeypatch)
         path.write_text(HEAD + GOOD.replace("good", path.parent.name))
     registry = load_registry(paths)
     assert names(registry) == {"quantizer/me/a", "quantizer/me/b"}
-    configs = [entry.spec.config for entry in registry.components]
+    configs = [entry.config for entry in registry.components]
     assert [sys.modules[config.__module__].Config for config in configs] == configs
 
 
@@ -281,13 +281,15 @@ def test_an_unknown_file_name_gets_the_nearest(load, tmp_path):
         find_file(registry, "tracks", "tiny")
 
 
-def test_loading_every_installed_plugin_works_and_imports_no_torch():
+def test_loading_every_installed_plugin_imports_no_config_and_the_configs_import_no_torch():
     script = (
         "import sys\n"
         "from tokzoo.registry.plugins import load_registry\n"
         "registry = load_registry(strict=True)\n"
         "assert len(list(registry.components)) > 10\n"
         "assert not [plugin.notes for plugin in registry.plugins if plugin.notes]\n"
+        "assert not [name for name in sys.modules if name.endswith('configs') and name.startswith('tokzoo_')]\n"
+        "assert all(entry.config for entry in registry.components)\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
