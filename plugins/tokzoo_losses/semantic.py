@@ -34,12 +34,12 @@ class SemanticAlignment(WithTeacher):
     def terms(self, state: Pass) -> dict[str, Tensor]:
         """The unweighted term."""
         projected = self.projection(state.decoded.hidden[self.config.tap])
-        cosine = F.cosine_similarity(at_least_float32(projected), self._wanted(state.images), dim=-1)
+        cosine = F.cosine_similarity(at_least_float32(projected), self._wanted(state), dim=-1)
         return {"": -cosine.mean()}
 
-    def _wanted(self, images: Tensor) -> Tensor:
-        """The teacher's features ``[B, T, D]`` of images, on the tap's grid."""
-        features = at_least_float32(self.features(images))
+    def _wanted(self, state: Pass) -> Tensor:
+        """The teacher's features ``[B, T, D]`` of the images, on the tap's grid."""
+        features = at_least_float32(self.features(state))
         if self.grid == self.teacher_grid:
             return features
         return to_tokens(F.interpolate(to_map(features, self.teacher_grid), self.grid, mode="bilinear"))

@@ -113,10 +113,14 @@ class ImageTerm(Regularizer):
         """The distance of each view; that of ``"main"`` under the role's own name."""
         chosen = state.views if self.config.views is None else self.config.views
         return {
-            "" if name == "main" else name: self.distance(state.views[name].decoded.images, state.views[name].target)
+            "" if name == "main" else name: self.compare(state.views[name], state)
             for name in chosen
             if name in state.views
         }
+
+    def compare(self, view: View, state: Pass) -> Tensor:
+        """The distance of one view. Override it where the pass knows something of the target already (``memo``)."""
+        return self.distance(view.decoded.images, view.target)
 
 
 class Adversary(Regularizer):

@@ -4,6 +4,7 @@ Shapes: B images, N latent positions, c channels, M code positions, L levels, T 
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -73,7 +74,9 @@ class Pass:
     """One training pass through a tokenizer, as regularizers see it. Filled from left to right.
 
     ``views["main"]`` is the plain reconstruction; regularizers may add others. ``tokenizer`` is for terms that need
-    a component itself (its quantizer's assignment, a second decoding).
+    a component itself (its quantizer's assignment, a second decoding). What several regularizers want to know of the
+    pass, such as a teacher's features of the images, is computed once and kept in ``memo``, under a key that says all
+    it depends on (the teacher itself).
     """
 
     tokenizer: nn.Module
@@ -84,6 +87,7 @@ class Pass:
     quantized: Quantized | None = None
     decoded: Decoded | None = None
     views: dict[str, View] = field(default_factory=dict)
+    memo: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -193,9 +193,7 @@ def teachers_are_not_trained(subject: Subject) -> None:
             theirs = [build_teacher(slot, trial.chain.image) for slot in slots]
         for name, parameter in regularizer_of(objective).named_parameters():
             trained = parameter.requires_grad and any(_is_of(parameter, teacher) for teacher in theirs)
-            assert not trained, (
-                f"trains {name}, which is its teacher's: get it from tokzoo.assembly.build.build_teacher"
-            )
+            assert not trained, f"trains {name}, which is its teacher's: get it from tokzoo.build_teacher"
         before = [modules.state_of(teacher) for teacher in theirs]
         trial.step(objective, trial.given(), trial.progress)
         for teacher, state in zip(theirs, before, strict=True):

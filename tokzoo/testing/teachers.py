@@ -25,7 +25,7 @@ class TeacherTrial(modules.Trial):
         self.image, self.hidden = image, hidden
 
     def build(self) -> Teacher:
-        """The teacher, frozen as ``tokzoo.assembly.build.build_teacher`` freezes it."""
+        """The teacher, frozen as ``tokzoo.build_teacher`` freezes it."""
         teacher: Teacher = self.subject.build(self.image)
         return teacher.eval().requires_grad_(False)
 

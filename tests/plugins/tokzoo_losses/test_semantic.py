@@ -120,7 +120,7 @@ def test_the_teachers_grid_is_interpolated_to_the_taps(make, images, side):
     else:
         rows = torch.tensor([[1.0, 0.0], [0.75, 0.25], [0.25, 0.75], [0.0, 1.0]])
         wanted = torch.einsum("ij,bcjk,lk->bcil", rows, features, rows)
-    torch.testing.assert_close(regularizer._wanted(images), wanted.flatten(2).transpose(1, 2))
+    torch.testing.assert_close(regularizer._wanted(state_of(images, {})), wanted.flatten(2).transpose(1, 2))
 
 
 def test_what_is_drawn_for_the_teacher_changes_no_other_start(make):
