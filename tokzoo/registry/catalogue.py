@@ -6,15 +6,21 @@ from dataclasses import dataclass
 from tokzoo.contracts.configs import KINDS, ComponentConfig
 from tokzoo.contracts.errors import Broken, TokzooError, suggest
 from tokzoo.registry.component import ComponentSpec, load_config
+from tokzoo.registry.source import UNKNOWN, Source
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A registered component and the plugin it came from."""
+    """A registered component, the plugin it came from, and where that plugin's code comes from."""
 
     spec: ComponentSpec
     plugin: str
-    source_hash: str | None = None
+    source: Source = UNKNOWN
+
+    @property
+    def source_hash(self) -> str | None:
+        """The stamp of what is no part of a distribution."""
+        return None if self.source.distribution else self.source.stamp
 
     @property
     def config(self) -> type[ComponentConfig]:

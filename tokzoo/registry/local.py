@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeVar, get_type_hints
 
 from tokzoo.contracts.configs import KINDS, ComponentConfig, ImageTermConfig, RegularizerConfig
@@ -14,8 +15,9 @@ from tokzoo.contracts.errors import TokzooError
 from tokzoo.registry.catalogue import Entry
 from tokzoo.registry.component import ComponentSpec, load_config, load_target
 from tokzoo.registry.functions import Reported, make
+from tokzoo.registry.local_stamp import local_stamp
 from tokzoo.registry.plugins import Plugin, Registry
-from tokzoo.registry.source import source_hash
+from tokzoo.registry.source import Source
 
 SCRIPT = "script"
 """The plugin that components of a script or a notebook are said to come from."""
@@ -86,13 +88,15 @@ def add_components(registry: Registry, things: Iterable[Any]) -> list[ComponentS
     Raises:
         TokzooError: one cannot be understood, or has the name of another component (or a metric's number has).
     """
-    plugin = Plugin(SCRIPT, "components of this process")
+    plugin = Plugin(SCRIPT, "components of this process", source=Source(in_development=True))
     specs = []
     for thing in things:
         spec = local_spec(thing)
         _check_free(registry, spec)
         parts = [thing] if inspect.isfunction(thing) else [load_target(spec), load_config(spec)]
-        registry.components.add(Entry(spec, SCRIPT, source_hash(parts, f"component {spec.kind}/{spec.name}")))
+        # Now: code that cannot be read is told before anything runs.
+        made = local_stamp(parts, spec.where)
+        registry.components.add(Entry(spec, SCRIPT, Source(in_development=True, read=partial(str, made))))
         specs.append(spec)
     plugin.offers = tuple(f"{spec.kind}/{spec.name}" for spec in specs)
     registry.plugins.append(plugin)

@@ -11,7 +11,6 @@ import pluggy
 
 from tokzoo.contracts.errors import TokzooError, describe, suggest
 from tokzoo.registry import hookspecs
-from tokzoo.registry.catalogue import Entry
 from tokzoo.registry.component import ComponentSpec
 from tokzoo.registry.formats import FormatSpec, checked_formats
 
@@ -23,29 +22,29 @@ HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("tokzoo_"))
 class Offers:
     """Everything a plugin offers."""
 
-    entries: list[Entry]
+    components: list[ComponentSpec]
     files: dict[str, dict[str, Path]]
     formats: dict[str, FormatSpec]
     renderers: dict[str, str]
 
     def names(self) -> list[str]:
         """Each offer as ``kind/name``."""
-        components = [f"{entry.spec.kind}/{entry.spec.name}" for entry in self.entries]
+        components = [f"{spec.kind}/{spec.name}" for spec in self.components]
         files = [f"{what[:-1]}/{name}" for what in FILES for name in self.files[what]]
         others = [*(f"format/{name}" for name in self.formats), *(f"renderer/{name}" for name in self.renderers)]
         return [*components, *files, *others]
 
 
-def ask(manager: pluggy.PluginManager, module: ModuleType, plugin: str, source_hash: str | None) -> Offers:
+def ask(manager: pluggy.PluginManager, module: ModuleType) -> Offers:
     """Ask a registered plugin for all it offers.
 
     Raises:
         TokzooError: a hook raises or returns something else than it should, named with the hook.
     """
-    entries = [Entry(spec, plugin, source_hash) for spec in _components(_answer(manager, module, "tokzoo_components"))]
+    components = _components(_answer(manager, module, "tokzoo_components"))
     files = {what: _yaml_files(_answer(manager, module, f"tokzoo_{what}"), f"tokzoo_{what}") for what in FILES}
     formats = checked_formats(_answer(manager, module, "tokzoo_formats"))
-    return Offers(entries, files, formats, _renderers(_answer(manager, module, "tokzoo_renderers")))
+    return Offers(components, files, formats, _renderers(_answer(manager, module, "tokzoo_renderers")))
 
 
 def call(manager: pluggy.PluginManager, module: ModuleType, hook: str, **arguments: Any) -> Any:

@@ -11,7 +11,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -22,9 +22,12 @@ import pluggy
 from tokzoo._version import TOKZOO_API
 from tokzoo.contracts.errors import TokzooError, describe, suggest
 from tokzoo.registry import hookspecs
-from tokzoo.registry.catalogue import Catalogue
+from tokzoo.registry.catalogue import Catalogue, Entry
+from tokzoo.registry.component import ComponentSpec
 from tokzoo.registry.formats import FormatSpec
 from tokzoo.registry.offers import FILES, Offers, ask, call, misspelt
+from tokzoo.registry.source import UNKNOWN, Source, is_editable
+from tokzoo.registry.stamps import own_files, package_stamp, stamp
 
 __all__ = ["FILES", "Plugin", "Registry", "find_file", "load_registry"]
 
@@ -41,7 +44,8 @@ class Plugin:
     Attributes:
         origin: its distribution, or the path of a file plugin.
         target: the module its entry point names; "" for a file plugin.
-        source_hash: of a file plugin's text; part of what its components are cached by.
+        file: of a file plugin.
+        source: where its code comes from, and the stamp of that.
         api: the range of API versions it states; None: it states none.
         error: one line, where it could not be taken in; it then offers nothing.
         traceback: where in its code that was.
@@ -55,7 +59,8 @@ class Plugin:
     origin: str
     version: str = ""
     target: str = ""
-    source_hash: str | None = None
+    file: Path | None = None
+    source: Source = UNKNOWN
     api: Any = None
     error: str | None = None
     traceback: str = ""
@@ -68,7 +73,7 @@ class Plugin:
     @property
     def ours(self) -> bool:
         """Whether it comes with tokzoo itself."""
-        return self.origin == GROUP and self.source_hash is None
+        return self.origin == GROUP and self.file is None
 
 
 @dataclass(slots=True)
@@ -92,7 +97,7 @@ class Registry:
     @property
     def files(self) -> list[Path]:
         """The paths of file plugins, for processes that must load the same."""
-        return [Path(plugin.origin) for plugin in self.plugins if plugin.source_hash and not plugin.error]
+        return [plugin.file for plugin in self.plugins if plugin.file and not plugin.error]
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call an observer hook on every plugin; one that raises is reported and does not stop the run."""
@@ -137,26 +142,29 @@ def _installed() -> list[tuple[Plugin, Loader]]:
     names = None if allowed is None else {name.strip() for name in allowed.split(",")} - {""}
     found: list[tuple[Plugin, Loader]] = []
     known = set()
-    # A distribution reads its metadata anew for each question: name and version are asked once, for all its plugins.
-    asked: dict[int, tuple[str, str]] = {}
+    # A distribution reads its metadata anew for each question: it is asked once, for all its plugins.
+    asked: dict[int, Source] = {}
     for point in importlib.metadata.entry_points(group=GROUP):
         known.add(point.name)
         if names is not None and point.name not in names:
             continue
         if id(point.dist) not in asked:
-            asked[id(point.dist)] = _name_and_version(point.dist)
-        found.append((Plugin(point.name, *asked[id(point.dist)], target=point.value), point.load))
+            asked[id(point.dist)] = _source(point.dist)
+        source = asked[id(point.dist)]
+        plugin = Plugin(point.name, source.distribution, source.version, point.value, source=source)
+        found.append((plugin, point.load))
     missing = (names or set()) - known
     found += [(Plugin(name, ALLOW_VARIABLE), partial(_not_installed, name, known)) for name in missing]
     # Ours first: where two claim one name, the newcomer is the one refused, whatever the installation order.
     return sorted(found, key=lambda pair: (pair[0].origin != GROUP, pair[0].origin, pair[0].name))
 
 
-def _name_and_version(distribution: importlib.metadata.Distribution | None) -> tuple[str, str]:
+def _source(distribution: importlib.metadata.Distribution | None) -> Source:
+    """What a distribution says of itself, before it is known which modules a plugin's code stands in."""
     if distribution is None:
-        return "?", ""
+        return UNKNOWN
     about = distribution.metadata
-    return about["Name"], about["Version"]
+    return Source(about["Name"], about["Version"], is_editable(distribution))
 
 
 def _not_installed(name: str, known: set[str]) -> ModuleType:
@@ -166,7 +174,6 @@ def _not_installed(name: str, known: set[str]) -> ModuleType:
 def _from_file(path: Path) -> tuple[Plugin, Loader]:
     if not path.is_file():
         raise TokzooError(f"--plugin {path}: no such file")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     # Files of one name in two folders are two modules.
     name = f"tokzoo_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
@@ -184,7 +191,7 @@ def _from_file(path: Path) -> tuple[Plugin, Loader]:
             raise
         return module
 
-    return Plugin(path.stem, str(path), source_hash=digest), load
+    return Plugin(path.stem, str(path), file=path, source=Source(in_development=True)), load
 
 
 def _take_in(registry: Registry, plugin: Plugin, load: Loader) -> None:
@@ -207,8 +214,8 @@ def _take_in(registry: Registry, plugin: Plugin, load: Loader) -> None:
             plugin.seconds = time.process_time() - started
     plugin.offers = tuple(offers.names())
     plugin.notes += _speed_notes(plugin, not had_torch and "torch" in sys.modules)
-    for entry in offers.entries:
-        registry.components.add(entry)
+    for spec in offers.components:
+        registry.components.add(Entry(spec, plugin.name, plugin.source))
     for what in FILES:
         getattr(registry, what).update(offers.files[what])
     registry.formats.update(offers.formats)
@@ -226,13 +233,23 @@ def _offers(registry: Registry, plugin: Plugin, load: Loader) -> Offers:
     manager.register(module, name=f"{plugin.origin}:{plugin.name}")
     manager.check_pending()
     plugin.hooks = tuple(sorted(caller.name for caller in manager.get_hookcallers(module) or ()))
-    offers = ask(manager, module, plugin.name, plugin.source_hash)
+    offers = ask(manager, module)
+    plugin.source = replace(plugin.source, read=partial(_stamp, plugin, offers.components))
     _reject_claimed(registry, plugin, offers)
     return offers
 
 
+def _stamp(plugin: Plugin, components: Iterable[ComponentSpec]) -> str:
+    """The stamp of a file with the user's own modules it imports, or of the packages the plugin's code stands in."""
+    if plugin.file is not None and plugin.module is not None:
+        return stamp(own_files(plugin.module))
+    named = [plugin.target, *(what for spec in components for what in (spec.config, spec.target))]
+    modules = (what.partition(":")[0] if isinstance(what, str) else what.__module__ for what in named)
+    return package_stamp(modules)
+
+
 def _speed_notes(plugin: Plugin, brought_torch: bool) -> Iterable[str]:
-    if brought_torch and plugin.source_hash is None:
+    if brought_torch and plugin.file is None:
         yield (
             "imports torch when it is loaded, and every command waits for that: give configs and targets as "
             "'module:Class'"

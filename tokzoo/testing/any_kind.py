@@ -54,7 +54,7 @@ def target_is_of_its_kind(subject: Subject) -> None:
 
 def config_imports_no_torch(subject: Subject) -> None:
     """Importing the config of an installed component imports no torch: ``tokzoo list`` stays quick."""
-    if subject.slot.entry.source_hash is not None:
+    if not subject.slot.entry.source.distribution:
         return
     module = type(subject.config).__module__
     heavy = _heavy(module)

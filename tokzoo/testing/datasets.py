@@ -151,7 +151,7 @@ def fingerprint_is_stable(subject: Subject) -> None:
 def fingerprint_needs_no_torch(subject: Subject) -> None:
     """In a process of its own the fingerprint is the same, and imports no torch: a finished run is found at once."""
     config = _config(subject)
-    if subject.slot.entry.source_hash is not None or subject.slot.parts():
+    if not subject.slot.entry.source.distribution or subject.slot.parts():
         return  # a file plugin may import torch; a component within is found by the catalogue alone
     found = _answer(config.fingerprint)
     command = [sys.executable, "-c", FINGERPRINT, type(config).__module__, type(config).__qualname__]

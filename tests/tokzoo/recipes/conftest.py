@@ -10,6 +10,7 @@ import tokzoo
 from tokzoo.recipes.load import load_recipe
 from tokzoo.registry.catalogue import Catalogue, Entry
 from tokzoo.registry.plugins import Registry
+from tokzoo.registry.source import UNKNOWN, Source
 
 Teacher = tokzoo.ComponentRef["teacher"]
 
@@ -298,7 +299,8 @@ def make_catalogue(version=None, source=None):
         changed = (version or {}).get((kind, name), 1)
         spec = tokzoo.ComponentSpec(kind, name, config, "somewhere:Class", "for tests", version=changed)
         spec.check()
-        catalogue.add(Entry(spec, "zoo", (source or {}).get((kind, name))))
+        text = (source or {}).get((kind, name))
+        catalogue.add(Entry(spec, "zoo", Source(read=lambda text=text: text) if text else UNKNOWN))
     return catalogue
 
 

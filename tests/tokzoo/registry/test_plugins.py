@@ -253,12 +253,6 @@ def test_a_file_that_is_not_there_is_a_usage_error(tmp_path):
         load_registry([tmp_path / "none.py"])
 
 
-def test_the_source_of_a_file_plugin_is_hashed(load):
-    first = load(mine=GOOD).components.get("quantizer", "me/good").source_hash
-    assert first == load(mine=GOOD).components.get("quantizer", "me/good").source_hash
-    assert first != load(mine=GOOD + "\n# changed").components.get("quantizer", "me/good").source_hash
-
-
 def test_the_allow_list_restricts_installed_plugins(monkeypatch):
     monkeypatch.setenv("TOKZOO_PLUGINS", "losses, metrics")
     registry = load_registry()
