@@ -21,7 +21,8 @@ from tokzoo.contracts.interfaces import (
     Teacher,
 )
 from tokzoo.contracts.specs import Chain, CodeSpec, ImageSpec
-from tokzoo.recipes.models import Recipe, Slot
+from tokzoo.recipes.models import Recipe
+from tokzoo.recipes.slots import Slot
 from tokzoo.registry.component import load_target
 
 T = TypeVar("T")

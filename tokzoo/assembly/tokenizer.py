@@ -1,7 +1,6 @@
 """A tokenizer: encoder → quantizer → decoder, as trained and as used."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,8 +12,8 @@ from tokzoo.assembly.weights import load_weights, save_weights
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.interfaces import Decoder, Encoder, Quantizer
 from tokzoo.contracts.specs import Chain
-from tokzoo.recipes.models import Recipe
-from tokzoo.recipes.resolve import PARTS, resolve_recipe
+from tokzoo.recipes.models import PARTS, Recipe
+from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.saved import DESCRIPTION, WEIGHTS, Saved
 from tokzoo.recipes.solver import solve
 from tokzoo.recipes.tree import Tree
@@ -96,7 +95,7 @@ class Tokenizer(nn.Module):
         """Write weights (safetensors) and recipe (JSON) to a folder. Reads back with :meth:`load`."""
         folder = Path(folder)
         # Where its weights once came from does not matter to those who read it.
-        recipe = replace(self.recipe, weights=None).dump()
+        recipe = self.recipe.model_copy(update={"weights": None, "init": None}).dump()
         Saved(folder, recipe, self.chain.image, self.chain.classes).write()
         save_weights(self.state_dict(), folder / WEIGHTS)
 

@@ -8,8 +8,8 @@ from tokzoo.contracts.configs import DatasetConfig, RegularizerConfig
 from tokzoo.contracts.errors import Refusal, TokzooError
 from tokzoo.contracts.specs import CROPS, Chain, ImageSpec
 from tokzoo.recipes.hashing import content_hash
-from tokzoo.recipes.models import Probe, Recipe, Track
-from tokzoo.recipes.resolve import PARTS, probe_of, resolve_recipe, resolve_track, track_identity
+from tokzoo.recipes.models import PARTS, Probe, Recipe, Track
+from tokzoo.recipes.resolve import probe_of, resolve_recipe, resolve_track
 from tokzoo.recipes.saved import DESCRIPTION, Saved
 from tokzoo.recipes.solver import check_probe, solve
 from tokzoo.recipes.tree import Tree
@@ -35,14 +35,12 @@ class Cell:
     @property
     def recipe_hash(self) -> str:
         """What its results depend on, of the recipe."""
-        own = {"ar": self.recipe.ar.identity() if self.recipe.ar else None, "judged": self.recipe.judged}
-        train_ar = self.recipe.train_ar.model_dump(mode="json") if self.recipe.train_ar else None
-        return content_hash({**self.recipe.tokenizer_identity(), **own, "train_ar": train_ar})
+        return content_hash(self.recipe.identity())
 
     @property
     def track_hash(self) -> str:
         """What its results depend on, of the track."""
-        return content_hash({**track_identity(self.track), "data": self.data})
+        return content_hash({**self.track.identity(), "data": self.data})
 
     @property
     def id(self) -> str:
@@ -56,7 +54,7 @@ class Cell:
         return {
             "recipe": self.recipe.dump(),
             "track": self.track.dump(),
-            "track_id": self.track.id,
+            "override": self.track.override,
             "seed": self.seed,
         }
 
@@ -115,7 +113,7 @@ def _check_weights(recipe: Recipe, saved: Saved, image: ImageSpec, track: Track,
 
 def closed_gates(cell: Cell) -> list[str]:
     """A line for each regularizer whose gate can never open within the track's budget."""
-    steps = cell.track.budget.steps
+    steps = cell.track.tokenizer.steps
     lines: list[str] = []
     if cell.recipe.weights is not None:
         return lines
@@ -133,7 +131,7 @@ def closed_gates(cell: Cell) -> list[str]:
 def load_cell(dump: dict[str, Any], catalogue: Catalogue) -> Cell:
     """The cell another process dumped."""
     recipe = resolve_recipe(Tree.from_data(dump["recipe"], "cell"), catalogue)
-    track = resolve_track(Tree.from_data(dump["track"], "cell"), catalogue, official="+" not in dump["track_id"])
-    if track.id != dump["track_id"]:
-        raise TokzooError(f"track {dump['track_id']} reads back as {track.id}: a component changed meanwhile")
+    track = resolve_track(Tree.from_data(dump["track"], "cell"), catalogue, official=dump["override"] is None)
+    if track.override != dump["override"]:
+        raise TokzooError(f"track {track.id} was +{dump['override']} when this began: a component changed meanwhile")
     return make_cell(recipe, track, dump["seed"], catalogue)

@@ -93,7 +93,8 @@ def make_cells(plan: Plan, registry: Registry) -> list[Cell]:
     cells, refusals = [], []
     for recipe, judged in plan_recipes(plan, registry):
         try:
-            cells += [make_cell(recipe, judged, seed, registry.components) for seed in plan.seeds]
+            cell = make_cell(recipe, judged, 0, registry.components)
+            cells += [replace(cell, seed=seed) for seed in plan.seeds]
         except Refusal as refusal:
             refusals.append(str(refusal))
     if refusals:

@@ -4,7 +4,7 @@ A key hashes what a stage depends on and nothing else, so cells that differ only
 tokenizer. To add a stage, add its row here and its function. No torch here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,7 +12,8 @@ from tokzoo.bench.cell import Cell
 from tokzoo.contracts.configs import MetricConfig
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.recipes.hashing import content_hash
-from tokzoo.recipes.models import Slot
+from tokzoo.recipes.identity import differences
+from tokzoo.recipes.slots import Slot
 
 ENGINE = 2
 """Raised when the engine's results change: every cached stage is then made anew."""
@@ -89,32 +90,43 @@ class CellStage:
 
 
 def _of_tokenizer(cell: Cell) -> dict[str, Any]:
-    recipe = {"recipe": cell.recipe.tokenizer_identity()}
-    if cell.recipe.weights is not None:
-        return recipe
+    recipe = cell.recipe
+    own = {"recipe": recipe.tokenizer_identity()}
+    parts = [recipe.encoder, recipe.quantizer, recipe.decoder]
+    if recipe.weights is not None:
+        return {**own, "sources": _sources(parts)}
     # Which codes an AR model learns makes no other tokenizer.
-    augment = cell.track.augment.model_dump(exclude={"codes"})
+    augment = differences(cell.track.augment, {"codes"})
     return {
-        **recipe,
+        **own,
+        "sources": _sources([*parts, *recipe.regularizers.values()]),
         "data": cell.data,
         "augment": augment,
-        "budget": cell.track.budget.model_dump(),
+        "budget": differences(cell.track.tokenizer),
         "seed": cell.seed,
     }
 
 
 def _of_codes(cell: Cell) -> dict[str, Any]:
-    return {"data": cell.data, "augment": cell.track.augment.model_dump(), "batch": cell.track.evaluation_batch}
+    return {"data": cell.data, "augment": differences(cell.track.augment), "batch": cell.track.evaluation_batch}
 
 
 def _of_ar(cell: Cell) -> dict[str, Any]:
     assert cell.probe is not None
-    return {"probe": cell.probe.identity(), "seed": cell.seed}
+    return {"probe": cell.probe.identity(), "sources": _sources([cell.probe.ar]), "seed": cell.seed}
+
+
+def _sources(slots: Iterable[Slot]) -> list[str]:
+    """The texts of file plugins: what is under development counts in keys, not in the identity of rows."""
+    found: set[str] = set()
+    for slot in slots:
+        found |= {slot.entry.source_hash or "", *_sources(slot.parts())}
+    return sorted(found - {""})
 
 
 def _of_samples(cell: Cell) -> dict[str, Any]:
     assert cell.probe is not None
-    sampler = cell.probe.sampler.model_dump(mode="json")
+    sampler = differences(cell.probe.sampler)
     return {
         "sampler": sampler,
         "samples": cell.track.samples,
@@ -133,7 +145,7 @@ def _by_samples(cell: Cell) -> dict[str, Any]:
     assert cell.probe is not None
     return {
         **_by_probe(cell),
-        "sampler": cell.probe.sampler.model_dump(mode="json"),
+        "sampler": differences(cell.probe.sampler),
         "split": "samples, classes in turn",
     }
 
@@ -186,8 +198,13 @@ def stages_of(cell: Cell) -> list[CellStage]:
         upstream = tuple(parent for parent in stage.upstream if parent in made)
         depends = {"engine": ENGINE, "stage": name, "upstream": {parent: made[parent].key for parent in upstream}}
         if stage.measures:
-            metrics = [slot.identity() for slot in stage_metrics(cell, name)]
-            depends |= {"metrics": metrics, "data": cell.data, "batch": cell.track.evaluation_batch}
+            slots = stage_metrics(cell, name)
+            depends |= {
+                "metrics": [slot.identity() for slot in slots],
+                "sources": _sources(slots),
+                "data": cell.data,
+                "batch": cell.track.evaluation_batch,
+            }
         made[name] = CellStage(stage, content_hash({**depends, **stage.depends(cell)}), upstream)
     return list(made.values())
 

@@ -10,7 +10,7 @@ from tokzoo.bench.cell import Cell
 from tokzoo.bench.stages import ENGINE, CellStage, not_applicable, stage_metrics, stages_of
 from tokzoo.contracts.configs import MetricConfig
 from tokzoo.recipes.hashing import content_hash
-from tokzoo.recipes.models import Slot
+from tokzoo.recipes.slots import Slot
 from tokzoo.records.schema import Failure, MetricValue, Named, Record, make_record
 
 

@@ -34,12 +34,12 @@ def tokenizer(bench: Workbench) -> Output:
         cell.chain,
         bench.dataset.train,
         cell.track.augment,
-        cell.track.budget,
+        cell.track.tokenizer,
         cell.seed,
         bench.device,
     )
     around = bench.around("tokenizer")
-    Trainer(task, cell.recipe.train, cell.track.budget, cell.seed, around).run()
+    Trainer(task, cell.recipe.train.tokenizer, cell.track.tokenizer, cell.seed, around).run()
     task.tokenizer.save(around.folder)
     files = [WEIGHTS, DESCRIPTION]
     heads = task.objective.regularizers.state_dict()
@@ -84,7 +84,7 @@ def ar(bench: Workbench) -> Output:
     assert cell.probe is not None
     task = _ar_task(bench, cell.probe)
     around = bench.around("ar")
-    Trainer(task, cell.probe.train, cell.probe.budget, cell.seed, around).run()
+    Trainer(task, cell.probe.train, cell.probe, cell.seed, around).run()
     save_weights(task.module.state_dict(), around.folder / MODEL)
     return Output([MODEL])
 

@@ -6,6 +6,7 @@ work with what it is offered.
 """
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
@@ -36,6 +37,14 @@ class Config(BaseModel):
     )
 
 
+def check_spans(config: Config, names: Iterable[str]) -> None:
+    """Raise ValueError, naming the field, unless fields of a config are steps (int) or fractions (float below 1)."""
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, float) and not value < 1:
+            raise ValueError(f"{name}: a float is a fraction of the budget below 1; write steps as an integer")
+
+
 class ComponentConfig(Config):
     """Base of every component's config."""
 
@@ -54,6 +63,10 @@ class ComponentConfig(Config):
     def weight_of(self, term: str) -> float:
         """The weight of one of the component's own loss terms, which it returns unweighted."""
         return 1.0
+
+
+class NoSampler(Config):
+    """The sampler of what draws nothing at random: there is nothing to choose."""
 
 
 class EncoderConfig(ComponentConfig):
@@ -90,6 +103,9 @@ class QuantizerConfig(ComponentConfig):
 class DecoderConfig(ComponentConfig):
     """A decoder: a quantized latent to images."""
 
+    sampler: ClassVar[type[Config]] = NoSampler
+    """The config model of its sampler, where it is generative (steps of a flow): changing it retrains nothing."""
+
     @abstractmethod
     def accepts(self, latent: LatentSpec, image: ImageSpec) -> None:
         """Raise :class:`Refusal` unless such a latent can be decoded to such images."""
@@ -116,10 +132,7 @@ class RegularizerConfig(ComponentConfig):
 
     @model_validator(mode="after")
     def _gates_are_steps_or_fractions(self) -> Self:
-        for name in ("start", "stop"):
-            value = getattr(self, name)
-            if isinstance(value, float) and not value < 1:
-                raise ValueError(f"{name}: a float is a fraction of the budget below 1; write a step as an integer")
+        check_spans(self, ("start", "stop"))
         return self
 
     def weight_of(self, term: str) -> float:
@@ -215,6 +228,8 @@ class ComponentRef:
     by the component it names, and the field holds a slot with ``.use`` and ``.config``.
     """
 
+    kind: ClassVar[str]
+
     def __class_getitem__(cls, kind: str) -> Any:
         if kind not in KINDS:
             raise TypeError(f"ComponentRef[{kind!r}]: kinds are {', '.join(KINDS)}")
@@ -226,7 +241,7 @@ class ComponentRef:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        kind: str = source.kind
+        kind = cls.kind
 
         def validate(value: Any, info: core_schema.ValidationInfo) -> Any:
             if hasattr(value, "config") and hasattr(value, "use"):

@@ -1,8 +1,8 @@
 """What a recipe or a track may say about data on the device. No torch here."""
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from tokzoo.contracts.configs import Config
 
@@ -23,10 +23,7 @@ class RandomCrop(Config):
 
 
 class Augmentation(Config):
-    """Random changes of training images; validation images are never changed.
-
-    What is null is not written down: a track that says nothing of it stays the same track when more can be said.
-    """
+    """Random changes of training images; validation images are never changed."""
 
     flip: bool = Field(False, description="mirror each training image left to right with probability 1/2")
     crop: RandomCrop | None = Field(
@@ -49,7 +46,3 @@ class Augmentation(Config):
         if self.codes == "ten-crop" and not self.flip:
             raise ValueError("codes: ten-crop holds mirror images; say flip: true with it, or codes: live")
         return self
-
-    @model_serializer(mode="wrap")
-    def _what_is_said(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in serialize(self).items() if value is not None}

@@ -20,7 +20,7 @@ from tokzoo.contracts.specs import Chain
 from tokzoo.data.batches import in_order
 from tokzoo.data.codes import CodeSet
 from tokzoo.data.feed import DeviceFeed
-from tokzoo.recipes.models import Slot
+from tokzoo.recipes.slots import Slot
 
 
 def _results(metrics: Sequence[Metric]) -> dict[str, float]:

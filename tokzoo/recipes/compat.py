@@ -14,9 +14,9 @@ from typing import Any, ParamSpec, TypeVar, cast
 from tokzoo.contracts.configs import MetricConfig
 from tokzoo.contracts.errors import Broken, Refusal, TokzooError, describe, suggest
 from tokzoo.contracts.specs import CodeSpec, ImageSpec
-from tokzoo.recipes.models import Slot
-from tokzoo.recipes.resolve import PARTS
+from tokzoo.recipes.models import PARTS
 from tokzoo.recipes.resolver import example_slot
+from tokzoo.recipes.slots import Slot
 from tokzoo.recipes.solver import AR_EDGE, Coded, Question, Solver, placed
 from tokzoo.registry.catalogue import Catalogue, Entry
 

@@ -13,7 +13,7 @@ from tokzoo.contracts.configs import Config, DatasetConfig
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.hashing import canonical
 from tokzoo.recipes.models import Recipe, Track
-from tokzoo.recipes.resolve import resolve_recipe, resolve_track, unofficial
+from tokzoo.recipes.resolve import join_roles, resolve_recipe, resolve_track
 from tokzoo.recipes.resolver import Resolver
 from tokzoo.recipes.saved import RECIPE
 from tokzoo.recipes.tree import Key, Tree, apply_overrides, parse_key, parse_override, parse_value
@@ -74,6 +74,7 @@ def recipe_tree(name: str, registry: Registry) -> Tree:
             raise TokzooError(f"extends: recipes extend each other in a circle, {circle} ({origin})")
         paths.append(path.resolve())
         trees.append(tree)
+        join_roles(tree)
         if tree.data.get("name") is None:
             tree.data["name"] = path.stem
         parent, origin = tree.data.pop("extends", None), tree.origin(("extends",))
@@ -92,15 +93,17 @@ def _is_file(name: str) -> bool:
 def _read(what: str, name: str, registry: Registry) -> tuple[Path, Tree]:
     """The file of a recipe, track or suite, and its tree. A user's own file is told by its path, ours by its name.
 
-    A folder stands for the recipe in it; weights that a recipe names are looked for beside its file.
+    A folder stands for the recipe in it; a saved tokenizer that a recipe names is looked for beside its file.
     """
     if not _is_file(name):
         path = find_file(registry, what, name)
         return path, Tree.from_file(path, path.name)
     path = Path(name) / RECIPE if (Path(name) / RECIPE).is_file() else Path(name)
     tree = Tree.from_file(path)
-    if isinstance(tree.data.get("weights"), str):
-        tree.data["weights"] = str(path.parent / Path(tree.data["weights"]).expanduser())
+    init = tree.data.get("init")
+    for holder, key in ((tree.data, "weights"), (init, "folder") if isinstance(init, dict) else (tree.data, "init")):
+        if isinstance(holder.get(key), str):
+            holder[key] = str(path.parent / Path(holder[key]).expanduser())
     return path, tree
 
 
@@ -132,8 +135,8 @@ def load_track(name: str, registry: Registry, changes: Sequence[Override] = ()) 
     apply_overrides(tree, changes)
     track = resolve_track(tree, registry.components, official=True)
     if not shipped or not all(_only_says_where(track, key) for key, _ in changes):
-        track = unofficial(track)
-    if shipped and track.id.partition("+")[0] != path.stem:
+        track = track.overridden()
+    if shipped and track.official_id != path.stem:
         raise TokzooError(f"track {track.id}: its file is named {path.name}; give both the same name@version")
     return track
 

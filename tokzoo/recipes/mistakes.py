@@ -1,11 +1,13 @@
 """What is wrong with a value someone wrote, in that person's words and at the key where it was written."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
+from tokzoo.contracts.configs import ComponentRef
 from tokzoo.contracts.errors import suggest
 from tokzoo.recipes.tree import Key
 
@@ -24,8 +26,8 @@ class Mistakes(Exception):
         self.problems = problems
 
 
-def explain(model: type[BaseModel], data: Any, error: ValidationError) -> list[Problem]:
-    """The problems of ``data``, one for each key that has any."""
+def explain(model: type[BaseModel], data: Any, error: ValidationError, missing: Callable[[str], str]) -> list[Problem]:
+    """The problems of ``data``, one for each key that has any; ``missing`` says it of a component, by its kind."""
     found: dict[Key, list[str]] = {}
     given: dict[Key, str] = {}
     for problem in error.errors():
@@ -34,7 +36,8 @@ def explain(model: type[BaseModel], data: Any, error: ValidationError) -> list[P
             for inner, text in problem["ctx"]["problems"]:
                 found.setdefault((*key, *inner), []).append(text)
         elif kind == "missing":
-            found.setdefault(key, []).append("missing")
+            referred = _kind(_fields_at(model, problem["loc"][:-1]).get(key[-1]))
+            found.setdefault(key, []).append(missing(referred) if referred else "missing")
         elif kind == "extra_forbidden":
             found.setdefault(key, []).append(f"unknown; {suggest(key[-1], _fields_at(model, problem['loc'][:-1]))}")
         else:
@@ -79,16 +82,23 @@ def _place(data: Any, problem: Any) -> Key:
     return tuple(place)
 
 
-def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> set[str]:
-    """The names of the fields there may be at a location pydantic reports."""
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> dict[str, FieldInfo]:
+    """The fields there may be at a location pydantic reports."""
     models = [model]
     for part in location:
         fields = [each.model_fields[part] for each in models if part in each.model_fields]
         if fields:
-            models = [nested for field in fields for nested in _models_in(field.annotation)]
+            models = [nested for field in fields for nested in models_in(field.annotation)]
         elif isinstance(part, str):
             models = [each for each in models if _is_branch(each, part)] or models
-    return {name for each in models for name in each.model_fields}
+    return {name: field for each in models for name, field in each.model_fields.items()}
+
+
+def _kind(field: FieldInfo | None) -> str | None:
+    """The kind of component that a field refers to."""
+    types = (field.annotation, *field.metadata) if field else ()
+    kinds = (each.kind for each in types if isinstance(each, type) and issubclass(each, ComponentRef))
+    return next(kinds, None)
 
 
 def _is_branch(model: type[BaseModel], part: str) -> bool:
@@ -96,7 +106,8 @@ def _is_branch(model: type[BaseModel], part: str) -> bool:
     return part == model.__name__ or any(field.default == part for field in model.model_fields.values())
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a value so annotated may hold, in unions and containers too."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+    return [model for argument in get_args(annotation) for model in models_in(argument)]

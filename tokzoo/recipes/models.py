@@ -1,239 +1,266 @@
-"""Resolved recipes, tracks and suites: every component found, every value validated."""
+"""Recipes and tracks: each field once, as it is written in a file, validated, dumped and hashed."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from tokzoo.contracts.configs import ComponentConfig, Config
-from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.configs import ComponentRef
+from tokzoo.contracts.errors import suggest
 from tokzoo.data.config import Augmentation
-from tokzoo.data.files import known_hash
+from tokzoo.recipes.hashing import content_hash
+from tokzoo.recipes.identity import differences
+from tokzoo.recipes.mistakes import Problem
+from tokzoo.recipes.optimization import Budget, Optimization
 from tokzoo.recipes.saved import Saved
+from tokzoo.recipes.slots import Slot
 from tokzoo.recipes.tree import Key
-from tokzoo.registry.catalogue import Entry
+from tokzoo.recipes.written import Written, refuse, sampler_of
 
-Decay = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Optimization(Config):
-    """How a model is optimised; its budget is the track's.
-
-    AdamW (arXiv 1711.05101) with a linear warm-up from ``lr / warm-up steps``, then the schedule.
-    """
-
-    lr: float = Field(1e-4, gt=0, description="peak learning rate")
-    betas: tuple[Decay, Decay] = Field((0.9, 0.95), description="AdamW's moment decays")
-    weight_decay: float = Field(1e-4, ge=0)
-    decay: Literal["matrices", "all"] = Field(
-        "matrices", description="which parameters decay; matrices: two axes or more"
-    )
-    schedule: Literal["cosine", "constant", "wsd"] = Field(
-        "cosine", description="after the warm-up; wsd: warm-up, stable, then a square-root cool-down"
-    )
-    warmup: int | float = Field(0, ge=0, description="steps, or a fraction of the budget")
-    cooldown: int | float = Field(0.2, ge=0, description="last part of the budget (wsd): steps, or a fraction of it")
-    final_lr: float = Field(0.1, ge=0, le=1, description="learning rate at the end, as a fraction of lr (cosine, wsd)")
-    clip: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no clipping")
-    ema: float | None = Field(None, gt=0, lt=1, description="decay of the weight average judged instead; null: none")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast")
-
-    @model_validator(mode="after")
-    def _spans_are_steps_or_fractions(self) -> Self:
-        for name in ("warmup", "cooldown"):
-            value = getattr(self, name)
-            if isinstance(value, float) and not value < 1:
-                raise ValueError(f"{name}: a float is a fraction of the budget below 1; write steps as an integer")
-        return self
+PARTS = ("encoder", "quantizer", "decoder")
 
 
-class Budget(Config):
-    """How much is trained."""
+class Init(Written):
+    """The saved tokenizer that training starts from; ``init: FOLDER`` is short for ``init: {folder: FOLDER}``."""
 
-    steps: int = Field(gt=0)
-    batch: int = Field(gt=0)
+    folder: Saved
+    parts: tuple[str, ...] = Field(PARTS, description="what is taken from it: parts, and regularizers.ROLE")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_folder_alone(cls, data: Any) -> Any:
+        return data if isinstance(data, Mapping | Init) else {"folder": data}
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A component in its place: found, and its config validated."""
-
-    kind: str
-    entry: Entry
-    config: ComponentConfig
-
-    @property
-    def use(self) -> str:
-        """The component's name."""
-        return self.entry.spec.name
-
-    def dump(self, places: bool = True) -> dict[str, Any]:
-        """As it would be written in a recipe, every field given; without ``places``, fit to be published.
-
-        Raises:
-            TokzooError: without ``places``: a file whose content counts is missing.
-        """
-        left_out = set() if places else {*self.config.places, *self.config.contents}
-        dump = self.config.model_dump(mode="json", exclude=left_out, context={"places": places})
-        return {"use": self.use, **dump} if places else {"use": self.use, **dump, **self._hashes()}
+    @field_validator("parts")
+    @classmethod
+    def _are_in_it(cls, parts: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        saved: Saved | None = info.data.get("folder")
+        if saved is None:
+            return parts
+        known = (*PARTS, *saved.trained_roles())
+        wrong = [(str(i), name) for i, name in enumerate(parts) if name not in known]
+        if wrong:
+            refuse(*(((i,), f"'{name}' is not in {saved.folder}; {suggest(name, known)}") for i, name in wrong))
+        return tuple(name for name in known if name in parts)
 
     def identity(self) -> dict[str, Any]:
-        """What its results depend on: name, version, text (of a file plugin), fields, and the same of its parts."""
-        return {
-            "use": self.use,
-            "version": self.entry.spec.version,
-            "source": self.entry.source_hash,
-            "config": {name: value for name, value in self.dump(places=False).items() if name != "use"},
-            "parts": [part.identity() for part in self.parts()],
-        }
-
-    def _hashes(self) -> dict[str, str | None]:
-        """Instead of the path of a file whose content counts, what it contains."""
-        hashes: dict[str, str | None] = {}
-        for name in sorted(self.config.contents):
-            path = getattr(self.config, name)
-            try:
-                hashes[name] = None if path is None else f"sha256:{known_hash(Path(path).expanduser())}"
-            except OSError as error:
-                problem = f"{path} cannot be read ({error.strerror or error})"
-                raise TokzooError(f"{self.kind} '{self.use}': {name}: {problem}; give the path of the file") from error
-        return hashes
-
-    def parts(self) -> list["Slot"]:
-        """The components its config refers to, in the order of the fields."""
-        return list(_slots_in(self.config))
+        """What training depends on: what is taken, and its content."""
+        regularizers = [name for name in self.parts if name not in PARTS]
+        own = {"regularizers": self.folder.regularizers_fingerprint} if regularizers else {}
+        return {"parts": list(self.parts), "weights": self.folder.fingerprint, **own}
 
 
-def _slots_in(value: Any) -> Iterator[Slot]:
-    if isinstance(value, Slot):
-        yield value
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _slots_in(getattr(value, name))
-    elif isinstance(value, Mapping | list | tuple):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _slots_in(inner)
+class Training(Written):
+    """How the tokenizer is optimised; ``ar``: how the AR model that judges is, if not as the track says."""
+
+    tokenizer: Optimization = Field(default_factory=Optimization)
+    ar: Optimization | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Sampling(Written):
+    """How a generative decoder draws images, and how codes are drawn from the AR model that judges.
+
+    Attributes:
+        decoder: a config of the decoder's sampler.
+        ar: the fields of the AR model's sampler that are not as the track says.
+    """
+
+    decoder: Any = Field(default_factory=dict)
+    ar: dict[str, Any] | None = None
+
+
+def _role(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ValueError("a role is named by letters, digits, '-' and '_'")
+    return name
+
+
+def _by_role(given: Any) -> Any:
+    """In the order of the roles' names: neither file nor command line decides an order. Null drops a role."""
+    if not isinstance(given, Mapping):
+        return given
+    return {role: value for role, value in sorted(given.items()) if value is not None}
+
+
+Roles = dict[Annotated[str, AfterValidator(_role)], Annotated[Slot, ComponentRef["regularizer"]]]
+
+
+class Recipe(Written):
     """What is trained.
 
     Attributes:
-        ar: the recipe's own AR model; None: the track's probe.
         weights: a saved tokenizer that is judged as it is: nothing of the tokenizer is trained.
-        judged: False where the recipe says ``ar: null``: no AR model learns its codes.
-        origins: where each value came from.
+        init: a saved tokenizer that training starts from.
+        ar: the recipe's own AR model; None: the track's, or none at all (see ``judged``).
     """
 
-    name: str
-    summary: str
-    encoder: Slot
-    quantizer: Slot
-    decoder: Slot
-    regularizers: Mapping[str, Slot]
-    train: Optimization
+    name: str = "unnamed"
+    summary: str = ""
     weights: Saved | None = None
-    ar: Slot | None = None
-    judged: bool = True
-    train_ar: Optimization | None = None
-    origins: Mapping[Key, str] = field(default_factory=dict, compare=False)
+    init: Init | None = None
+    encoder: Annotated[Slot, ComponentRef["encoder"]]
+    quantizer: Annotated[Slot, ComponentRef["quantizer"]]
+    decoder: Annotated[Slot, ComponentRef["decoder"]]
+    regularizers: Annotated[Roles, BeforeValidator(_by_role)] = Field(default_factory=dict)
+    ar: Annotated[Slot, ComponentRef["ar"]] | None = None
+    train: Training = Field(default_factory=Training)
+    sampler: Sampling = Field(default_factory=Sampling)
+
+    @field_validator("sampler")
+    @classmethod
+    def _is_of_its_components(cls, sampler: Sampling, info: ValidationInfo) -> Sampling:
+        decoder, ar = info.data.get("decoder"), info.data.get("ar")
+        if ar is not None and sampler.ar is not None:
+            sampler_of(ar, sampler.ar, info, ("ar",))
+        if decoder is None:
+            return sampler
+        return sampler.model_copy(update={"decoder": sampler_of(decoder, sampler.decoder, info, ("decoder",))})
+
+    @model_validator(mode="after")
+    def _speaks_of_its_own_parts(self) -> Self:
+        known = (*PARTS, *(f"regularizers.{role}" for role in self.regularizers))
+        named: list[tuple[Key, str]] = [
+            (("train", "tokenizer", "parts", name), name) for name in self.train.tokenizer.parts
+        ]
+        named += [(("init", "parts"), name) for name in (self.init.parts if self.init else ())]
+        wrong: list[Problem] = [
+            (key, f"'{name}' is no part of this recipe; {suggest(name, known)}")
+            for key, name in named
+            if name not in known
+        ]
+        if self.train.ar is not None and self.train.ar.parts:
+            wrong.append((("train", "ar", "parts"), "an AR model is trained as a whole"))
+        if self.weights is not None and self.init is not None:
+            wrong.append((("init",), "nothing is trained where weights are given; leave out one of them"))
+        if wrong:
+            refuse(*wrong)
+        return self
+
+    @property
+    def judged(self) -> bool:
+        """False where the recipe says ``ar: null``: no AR model learns its codes."""
+        return self.ar is not None or "ar" not in self.model_fields_set
 
     def dump(self, places: bool = True) -> dict[str, Any]:
         """As a recipe file that needs no defaults; without ``places``, fit to be published."""
-        data: dict[str, Any] = {"name": self.name, "summary": self.summary}
-        if self.weights:
-            data["weights"] = str(self.weights.folder) if places else f"sha256:{self.weights.fingerprint}"
-        data |= {slot: getattr(self, slot).dump(places) for slot in ("encoder", "quantizer", "decoder")}
-        data["regularizers"] = {role: slot.dump(places) for role, slot in self.regularizers.items()}
-        data["train"] = {"tokenizer": self.train.model_dump(mode="json")}
-        if not self.judged:
-            data["ar"] = None
-        if self.ar:
-            data["ar"] = self.ar.dump(places)
-        if self.train_ar:
-            data["train"]["ar"] = self.train_ar.model_dump(mode="json")
-        return data
+        data = self.model_dump(mode="json", context={"places": places})
+        silent = ("weights", "init", "ar") if self.judged else ("weights", "init")
+        return {name: value for name, value in data.items() if value is not None or name not in silent}
 
     def tokenizer_identity(self) -> dict[str, Any]:
         """What a trained tokenizer depends on, apart from the track, the data and the seed."""
-        slots = {slot: getattr(self, slot).identity() for slot in ("encoder", "quantizer", "decoder")}
-        if self.weights:
-            return {**slots, "weights": self.weights.fingerprint}
-        roles = {role: slot.identity() for role, slot in self.regularizers.items()}
-        return {**slots, "regularizers": roles, "train": self.train.model_dump(mode="json")}
+        if self.weights is not None:
+            return self._identity(*PARTS, "weights")
+        return {**self._identity(*PARTS, "init", "regularizers"), "train": differences(self.train.tokenizer)}
+
+    def identity(self) -> dict[str, Any]:
+        """What its results depend on."""
+        train_ar = None if self.train.ar is None else differences(self.train.ar)
+        own = {"judged": self.judged, "train_ar": train_ar}
+        return {**self.tokenizer_identity(), **self._identity("ar", "sampler"), **own}
+
+    def _identity(self, *fields: str) -> dict[str, Any]:
+        return differences(self, type(self).model_fields.keys() - set(fields))
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """The AR model that judges a tokenizer, and how it is trained and sampled."""
+class Probe(Written, Budget):
+    """The AR model that judges a tokenizer: how it is trained, how long, and how it is sampled.
 
-    ar: Slot
-    train: Optimization
-    budget: Budget
-    sampler: Config
+    Attributes:
+        sampler: a config of the model's sampler.
+    """
 
-    def dump(self) -> dict[str, Any]:
-        """As written in a track."""
-        return {
-            "ar": self.ar.dump(),
-            "train": self.train.model_dump(mode="json"),
-            **self.budget.model_dump(),
-            "sampler": self.sampler.model_dump(mode="json"),
-        }
+    ar: Annotated[Slot, ComponentRef["ar"]]
+    train: Optimization = Field(default_factory=Optimization)
+    sampler: Any = Field(default_factory=dict)
+
+    @field_validator("sampler")
+    @classmethod
+    def _is_of_the_model(cls, sampler: Any, info: ValidationInfo) -> Any:
+        ar = info.data.get("ar")
+        return sampler if ar is None else sampler_of(ar, sampler, info)
 
     def identity(self) -> dict[str, Any]:
         """What the trained AR model depends on; the sampler is not part of it."""
-        return {
-            "ar": self.ar.identity(),
-            "train": self.train.model_dump(mode="json"),
-            "budget": self.budget.model_dump(),
-        }
+        return differences(self, {"sampler"})
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
+def _list_of_metrics(given: Any) -> Any:
+    if not isinstance(given, list | tuple) or not given:
+        raise ValueError("expected a list of metrics")
+    return given
+
+
+Metrics = tuple[Annotated[Slot, ComponentRef["metric"]], ...]
+
+
+class Track(Written):
     """How recipes are judged.
 
     Attributes:
-        id: ``name@version`` of an official track; ``name@version+hash`` once anything in it is overridden.
+        tokenizer: how much a tokenizer is trained.
         samples: how many images are generated to be judged, classes in turn.
         main: the metric id tables are sorted by.
         columns: the metric ids tables show first.
         seeds: how many seeds make a row ``replicated``; never fewer than three.
     """
 
-    id: str
-    summary: str
-    dataset: Slot
-    augment: Augmentation
-    budget: Budget
-    probe: Probe | None
-    metrics: tuple[Slot, ...]
-    samples: int
-    evaluation_batch: int
+    name: str
+    version: int = Field(ge=1)
+    summary: str = ""
+    dataset: Annotated[Slot, ComponentRef["dataset"]]
+    augment: Augmentation = Field(default_factory=Augmentation)
+    tokenizer: Budget
+    probe: Probe | None = None
+    metrics: Annotated[Metrics, BeforeValidator(_list_of_metrics)]
+    samples: int = Field(1000, ge=1)
+    evaluation_batch: int = Field(250, ge=1)
     main: str
-    columns: tuple[str, ...]
-    seeds: int
-    origins: Mapping[Key, str] = field(default_factory=dict, compare=False)
+    columns: tuple[str, ...] = ()
+    seeds: int = Field(3, ge=1)
+    _override: str | None = PrivateAttr(None)
+
+    @field_validator("name")
+    @classmethod
+    def _can_stand_in_an_id_and_a_path(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ValueError("a track is named by letters, digits, '.', '_' and '-'")
+        return name
+
+    @property
+    def official_id(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def override(self) -> str | None:
+        """The hash of a track in which something was overridden; None: it is official."""
+        return self._override
+
+    @property
+    def id(self) -> str:
+        """``name@version`` of an official track, and ``name@version+hash`` of another."""
+        return self.official_id if self._override is None else f"{self.official_id}+{self._override}"
+
+    def overridden(self) -> Self:
+        """The track under an id that says it was overridden, and how."""
+        copy = self.model_copy()
+        copy._override = content_hash(self.identity(), 8)
+        return copy
 
     def dump(self, places: bool = True) -> dict[str, Any]:
-        """The content that makes two tracks equal, as a track file; without ``places``, fit to be published."""
-        name, _, version = self.id.partition("+")[0].rpartition("@")
-        return {
-            "name": name,
-            "version": int(version),
-            "summary": self.summary,
-            "dataset": self.dataset.dump(places),
-            "augment": self.augment.model_dump(),
-            "tokenizer": self.budget.model_dump(),
-            "probe": self.probe.dump() if self.probe else None,
-            "metrics": [slot.dump() for slot in self.metrics],
-            "samples": self.samples,
-            "evaluation_batch": self.evaluation_batch,
-            "main": self.main,
-            "columns": list(self.columns),
-            "seeds": self.seeds,
-        }
+        """As a track file; without ``places``, fit to be published."""
+        return self.model_dump(mode="json", context={"places": places})
+
+    def identity(self) -> dict[str, Any]:
+        """What numbers on it depend on; its summary and how its tables are shown do not count."""
+        return differences(self, {"summary", "main", "columns", "seeds"})

@@ -1,60 +1,15 @@
-"""Trees to resolved recipes and tracks: names looked up, values validated, every mistake said with its place."""
+"""Trees to resolved recipes and tracks, every mistake said with its place."""
 
-import re
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from pydantic import Field, field_validator
-
 from tokzoo.contracts.configs import ARConfig, Config, MetricConfig
-from tokzoo.contracts.errors import TokzooError, suggest
+from tokzoo.contracts.errors import suggest
 from tokzoo.contracts.specs import MetricInfo
-from tokzoo.data.config import Augmentation
-from tokzoo.recipes.hashing import content_hash
-from tokzoo.recipes.models import Budget, Optimization, Probe, Recipe, Slot, Track
+from tokzoo.recipes.models import Probe, Recipe, Track
 from tokzoo.recipes.resolver import Resolver
-from tokzoo.recipes.saved import Saved
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue
-
-PARTS = ("encoder", "quantizer", "decoder")
-PROBE_KEYS = ("ar", "train", "steps", "batch", "sampler")
-
-
-class RecipeFields(Config):
-    """What a recipe says beside its components and their training."""
-
-    name: str = "unnamed"
-    summary: str = ""
-
-
-class TrackFields(Config):
-    """What a track says beside its components."""
-
-    name: str
-    version: int = Field(ge=1)
-    summary: str = ""
-    augment: Augmentation = Augmentation()
-    tokenizer: Budget
-    samples: int = Field(1000, ge=1)
-    evaluation_batch: int = Field(250, ge=1)
-    main: str
-    columns: tuple[str, ...] = ()
-    seeds: int = Field(3, ge=1)
-
-    @field_validator("name")
-    @classmethod
-    def _can_stand_in_an_id_and_a_path(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise ValueError("a track is named by letters, digits, '.', '_' and '-'")
-        return name
-
-
-RECIPE_KEYS = (*RecipeFields.model_fields, "extends", "weights", *PARTS, "regularizers", "ar", "train")
-TRACK_KEYS = (*TrackFields.model_fields, "dataset", "probe", "metrics")
 
 
 def resolve_recipe(tree: Tree, catalogue: Catalogue) -> Recipe:
@@ -64,49 +19,8 @@ def resolve_recipe(tree: Tree, catalogue: Catalogue) -> Recipe:
         TokzooError: unknown keys, components or fields, or bad values; each on a line, with its place and the nearest
             name.
     """
-    at = Resolver(tree, catalogue)
-    own_ar, train_ar = at.value(("ar",)), at.value(("train", "ar"))
-    found = at.each(
-        partial(at.mapping, (), RECIPE_KEYS),
-        partial(at.mapping, ("train",), ("tokenizer", "ar")),
-        fields=partial(at.fields, RecipeFields),
-        weights=partial(_weights, at),
-        **{part: partial(at.slot, part, (part,)) for part in PARTS},
-        regularizers=partial(_regularizers, at),
-        train=lambda: at.validate(Optimization, at.mapping(("train", "tokenizer")), ("train", "tokenizer")),
-        ar=lambda: at.slot("ar", ("ar",)) if own_ar is not None else None,
-        train_ar=lambda: at.validate(Optimization, train_ar, ("train", "ar")) if train_ar is not None else None,
-    )
-    fields: RecipeFields = found.pop("fields")
-    return Recipe(
-        name=fields.name,
-        summary=fields.summary,
-        judged=own_ar is not None or "ar" not in tree.data,
-        origins=tree.origins,
-        **found,
-    )
-
-
-def _weights(at: Resolver) -> Saved | None:
-    """The saved tokenizer whose weights are judged instead of trained ones."""
-    given = at.value(("weights",))
-    if given is None:
-        return None
-    if not isinstance(given, str):
-        raise at.fail(("weights",), f"expected the folder of a saved tokenizer, found {given!r}")
-    try:
-        return Saved.read(Path(given).expanduser())
-    except TokzooError as error:
-        raise at.fail(("weights",), str(error)) from None
-
-
-def _regularizers(at: Resolver) -> dict[str, Slot]:
-    """The regularizers by role, in the order of the roles' names: neither file nor command line decides an order."""
-    roles = sorted(role for role, value in at.mapping(("regularizers",)).items() if value is not None)
-    for role in roles:
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", role):
-            raise at.fail(("regularizers", role), "a role is named by letters, digits, '-' and '_'")
-    return at.each(**{role: partial(at.slot, "regularizer", ("regularizers", role)) for role in roles})
+    join_roles(tree)
+    return Resolver(tree, catalogue).validate(Recipe, tree.data, ()).written(tree.origins)
 
 
 def resolve_track(tree: Tree, catalogue: Catalogue, *, official: bool) -> Track:
@@ -116,78 +30,53 @@ def resolve_track(tree: Tree, catalogue: Catalogue, *, official: bool) -> Track:
         TokzooError: as for a recipe.
     """
     at = Resolver(tree, catalogue, "track.")
-    found = at.each(
-        partial(at.mapping, (), TRACK_KEYS),
-        fields=partial(at.fields, TrackFields),
-        dataset=partial(at.slot, "dataset", ("dataset",)),
-        probe=lambda: _probe(at) if at.value(("probe",)) is not None else None,
-        metrics=partial(_metrics, at),
-    )
-    fields: TrackFields = found["fields"]
-    track = Track(
-        id=f"{fields.name}@{fields.version}",
-        summary=fields.summary,
-        dataset=found["dataset"],
-        augment=fields.augment,
-        budget=fields.tokenizer,
-        probe=found["probe"],
-        metrics=found["metrics"],
-        samples=fields.samples,
-        evaluation_batch=fields.evaluation_batch,
-        main=fields.main,
-        columns=fields.columns,
-        seeds=fields.seeds,
-        origins=tree.origins,
-    )
+    track = at.validate(Track, tree.data, ()).written(tree.origins)
     _check_columns(at, track)
-    return track if official else unofficial(track)
+    return track if official else track.overridden()
 
 
-def unofficial(track: Track) -> Track:
-    """The track under an id that says it was overridden, and how."""
-    return replace(track, id=f"{track.id}+{content_hash(track_identity(track), 8)}")
+def join_roles(tree: Tree) -> None:
+    """Name roles among ``train.tokenizer.parts`` in one way.
 
-
-def _metrics(at: Resolver) -> tuple[Slot, ...]:
-    given = at.value(("metrics",))
-    if not isinstance(given, list) or not given:
-        raise at.fail(("metrics",), f"expected a list of metrics, found {given!r}" if given is not None else "missing")
-    found = at.each(**{str(i): partial(at.slot, "metric", ("metrics", str(i))) for i in range(len(given))})
-    return tuple(found.values())
-
-
-def _probe(at: Resolver) -> Probe:
-    key = ("probe",)
-    fields = at.mapping(key)
-    budget = {name: fields[name] for name in ("steps", "batch") if name in fields}
-    found = at.each(
-        partial(at.mapping, key, PROBE_KEYS),
-        ar=partial(at.slot, "ar", (*key, "ar")),
-        train=lambda: at.validate(Optimization, at.mapping((*key, "train")), (*key, "train")),
-        budget=partial(at.validate, Budget, budget, key),
-    )
-    sampler = cast(ARConfig, found["ar"].config).sampler
-    return Probe(**found, sampler=at.validate(sampler, at.mapping((*key, "sampler")), (*key, "sampler")))
+    ``parts: {regularizers: {gan: …}}``, which is what an override of ``parts.regularizers.gan`` makes, becomes
+    ``parts: {regularizers.gan: …}``, over what is said there already.
+    """
+    key = ("train", "tokenizer", "parts")
+    parts: Any = tree.data
+    for name in key:
+        parts = parts.get(name) if isinstance(parts, Mapping) else None
+    roles = parts.get("regularizers") if isinstance(parts, Mapping) else None
+    if not isinstance(roles, Mapping):
+        return
+    del parts["regularizers"]
+    inside = {each: origin for each, origin in tree.origins.items() if each[:4] == (*key, "regularizers")}
+    origins = {(*key, f"regularizers.{each[4]}", *each[5:]): origin for each, origin in inside.items() if each[4:]}
+    named = {f"regularizers.{role}": value for role, value in roles.items()}
+    tree.merge(Tree({"train": {"tokenizer": {"parts": named}}}, origins))
 
 
 def probe_of(recipe: Recipe, track: Track) -> Probe | None:
-    """The AR probe of a cell: the track's, with the recipe's own model or optimisation where it brings them."""
-    if track.probe is None or not recipe.judged:
+    """The AR probe of a cell: the track's, with what the recipe says of the model, its optimisation and its sampler.
+
+    Raises:
+        TokzooError: the recipe's ``sampler.ar`` is not of the sampler of that model.
+    """
+    probe = track.probe
+    if probe is None or not recipe.judged:
         return None
-    train = recipe.train_ar or track.probe.train
-    if recipe.ar is None:
-        return replace(track.probe, train=train)
-    own = cast(ARConfig, recipe.ar.config).sampler
-    sampler = track.probe.sampler if isinstance(track.probe.sampler, own) else own()
-    return Probe(recipe.ar, train, track.probe.budget, sampler)
+    ar, sampler = probe.ar, probe.sampler
+    if recipe.ar is not None:
+        ar, own = recipe.ar, cast(ARConfig, recipe.ar.config).sampler
+        sampler = sampler if isinstance(sampler, own) else own()
+    if recipe.sampler.ar is not None:
+        sampler = _over(sampler, recipe.sampler.ar, recipe)
+    return probe.model_copy(update={"ar": ar, "train": recipe.train.ar or probe.train, "sampler": sampler})
 
 
-def track_identity(track: Track) -> dict[str, Any]:
-    """What numbers on a track depend on; its summary and how its tables are shown do not count."""
-    dump = track.dump(places=False)
-    for name in ("summary", "columns", "seeds", "main"):
-        del dump[name]
-    return dump
+def _over(sampler: Config, said: Mapping[str, Any], recipe: Recipe) -> Config:
+    tree = Tree.from_data({"sampler": {"ar": sampler.model_dump(mode="json")}}, "the track's sampler")
+    tree.merge(Tree({"sampler": {"ar": said}}, dict(recipe.origins)))
+    return Resolver(tree, Catalogue()).validate(type(sampler), tree.data["sampler"]["ar"], ("sampler", "ar"))
 
 
 def _check_columns(at: Resolver, track: Track) -> None:

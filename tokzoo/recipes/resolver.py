@@ -1,19 +1,21 @@
 """Values of a tree looked up and validated, every mistake said with its place."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from tokzoo.contracts.configs import Config
-from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
-from tokzoo.recipes.mistakes import REFERENCE, Mistakes, explain, not_finite
-from tokzoo.recipes.models import Slot
+from tokzoo.contracts.errors import Broken, TokzooError, describe
+from tokzoo.recipes.mistakes import REFERENCE, Mistakes, Problem, explain, not_finite
+from tokzoo.recipes.slots import Slot
 from tokzoo.recipes.tree import Key, Tree
 from tokzoo.registry.catalogue import Catalogue, Entry
 
 C = TypeVar("C", bound=Config)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def example_slot(entry: Entry, catalogue: Catalogue) -> Slot:
@@ -39,35 +41,6 @@ class Resolver:
         place = f"{self.prefix}{'.'.join(key)}".rstrip(".")
         return TokzooError(f"{place}{': ' if place else ''}{problem} ({self.tree.origin(key)})")
 
-    def each(self, /, *checks: Callable[[], Any], **makers: Callable[[], Any]) -> dict[str, Any]:
-        """What each maker gives; where checks or makers fail, all their errors in one, a line each."""
-        found: dict[str, Any] = {}
-        errors: dict[str, None] = {}
-        for name, make in [*((None, check) for check in checks), *makers.items()]:
-            try:
-                made = make()
-            except TokzooError as error:
-                errors.update(dict.fromkeys(str(error).splitlines()))
-            else:
-                if name is not None:
-                    found[name] = made
-        if errors:
-            raise TokzooError("\n".join(errors))
-        return found
-
-    def mapping(self, key: Key, known: tuple[str, ...] | None = None) -> dict[str, Any]:
-        """The mapping at ``key`` ({} where there is none), its keys checked against ``known``."""
-        value = self.value(key)
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise self.fail(key, f"expected a mapping, found {value!r}")
-        unknown = [name for name in value if known and name not in known]
-        if unknown:
-            lines = [str(self.fail((*key, name), f"unknown; {suggest(name, known or ())}")) for name in unknown]
-            raise TokzooError("\n".join(lines))
-        return value
-
     def value(self, key: Key) -> Any:
         """The value at ``key``, None where it is not given."""
         value: Any = self.tree.data
@@ -86,11 +59,6 @@ class Resolver:
         """``data`` as a config model; every mistake in one error, a line each."""
         return self._placed(key, lambda: self._config(model, data))
 
-    def fields(self, model: type[C]) -> C:
-        """The model's fields from the top of the tree; null is as good as not given."""
-        given = {name: self.value((name,)) for name in model.model_fields}
-        return self.validate(model, {name: value for name, value in given.items() if value is not None}, ())
-
     def _placed(self, key: Key, make: Callable[[], Any]) -> Any:
         try:
             return make()
@@ -100,8 +68,7 @@ class Resolver:
 
     def _slot(self, kind: str, value: Any) -> Slot:
         if value is None:
-            names = ", ".join(entry.spec.name for entry in self.catalogue.of_kind(kind))
-            raise Mistakes([((), f"missing; give the name of one: {names or 'none is known'}")])
+            raise Mistakes([((), self._missing(kind))])
         fields = {"use": value} if isinstance(value, str) else value
         if not isinstance(fields, Mapping) or not isinstance(fields.get("use"), str):
             raise Mistakes([((), f"expected {{use: NAME, …}} with the name of a component, found {value!r}")])
@@ -120,19 +87,33 @@ class Resolver:
                 f"{kind} '{entry.spec.name}' (plugin {entry.plugin}): its config raised {describe(error)}"
             ) from error
 
-    def _config(self, model: type[C], data: Any) -> C:
-        def reference(kind: str, value: Any) -> Slot:
-            try:
-                return self._slot(kind, value)
-            except Mistakes as mistakes:
-                # Through pydantic, which knows the key of the field that refers.
-                raise PydanticCustomError(REFERENCE, REFERENCE, {"problems": mistakes.problems}) from None
+    def _missing(self, kind: str) -> str:
+        names = ", ".join(entry.spec.name for entry in self.catalogue.of_kind(kind))
+        return f"missing; give the name of one: {names or 'none is known'}"
 
+    def _config(self, model: type[C], data: Any, key: Key = ()) -> C:
+        context = {"resolve": through_pydantic(self._slot), "validate": through_pydantic(self._config)}
         try:
-            made = model.model_validate(data, context={"resolve": reference})
+            made = model.model_validate(data, context=context)
         except ValidationError as error:
-            raise Mistakes(explain(model, data, error)) from None
+            raise _under(key, explain(model, data, error, self._missing)) from None
         problems = list(not_finite(made.model_dump()))
         if problems:
-            raise Mistakes(problems)
+            raise _under(key, problems)
         return made
+
+
+def _under(key: Key, problems: list[Problem]) -> Mistakes:
+    return Mistakes([((*key, *inner), text) for inner, text in problems])
+
+
+def through_pydantic(make: Callable[P, T]) -> Callable[P, T]:
+    """``make`` for a pydantic validator: its mistakes go through pydantic, which knows the key of the field."""
+
+    def made(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return make(*args, **kwargs)
+        except Mistakes as mistakes:
+            raise PydanticCustomError(REFERENCE, REFERENCE, {"problems": mistakes.problems}) from None
+
+    return made

@@ -21,9 +21,9 @@ from tokzoo.contracts.specs import (
     LatentSpec,
     Tap,
 )
-from tokzoo.recipes.models import Probe, Recipe, Slot
-from tokzoo.recipes.resolve import PARTS
+from tokzoo.recipes.models import PARTS, Probe, Recipe
 from tokzoo.recipes.resolver import Resolver, example_slot
+from tokzoo.recipes.slots import Slot
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue, Entry
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.interfaces import INTERFACES
-from tokzoo.recipes.models import Slot
+from tokzoo.recipes.slots import Slot
 from tokzoo.registry.component import load_target
 from tokzoo.testing.subject import Subject
 

@@ -1,7 +1,6 @@
 """A regularizer in an objective of the kit's own tokenizer, and both players' steps as the training loop takes them."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -119,7 +118,7 @@ def trials(subject: Subject) -> list[RegularizerTrial]:
 
 def _trial(subject: Subject, layout: Layout, image: ImageSpec) -> RegularizerTrial:
     catalogue = with_stand_ins(subject.catalogue)
-    recipe = replace(stand_in_recipe(layout, catalogue), regularizers={ROLE: subject.slot})
+    recipe = stand_in_recipe(layout, catalogue).model_copy(update={"regularizers": {ROLE: subject.slot}})
     return RegularizerTrial(subject, recipe, solve(recipe, image, CLASSES, catalogue))
 
 

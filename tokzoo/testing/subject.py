@@ -10,8 +10,8 @@ from tokzoo.contracts.configs import ComponentConfig
 from tokzoo.contracts.errors import Broken, Refusal, TokzooError
 from tokzoo.contracts.interfaces import INTERFACES
 from tokzoo.contracts.specs import CodeSpec, ImageSpec, LatentSpec
-from tokzoo.recipes.models import Slot
 from tokzoo.recipes.resolver import Resolver
+from tokzoo.recipes.slots import Slot
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue, Entry
 

@@ -75,7 +75,7 @@ class ARTask(CodesTask):
         super().__init__(probe, spec, classes, quantizer, quantizer, seed, device)
         self.codes = codes.codes.to(device)
         self.labels = None if codes.labels is None else codes.labels.to(device)
-        self.batches = Batches(len(codes), probe.budget.batch, derive_seed(seed, "ar batches"))
+        self.batches = Batches(len(codes), probe.batch, derive_seed(seed, "ar batches"))
 
     def codes_of(self, step: int) -> tuple[Tensor, Tensor | None]:
         """Rows of the code set."""
@@ -106,8 +106,8 @@ class LiveARTask(CodesTask):
         self.tokenizer = tokenizer
         self.augmentation = augmentation
         feed = DeviceFeed(split, device)
-        batches = Batches(len(split), probe.budget.batch, derive_seed(seed, "ar batches"))
-        self.ahead = training_batches(feed, batches, augmentation, chain.image.size[0], probe.budget.steps)
+        batches = Batches(len(split), probe.batch, derive_seed(seed, "ar batches"))
+        self.ahead = training_batches(feed, batches, augmentation, chain.image.size[0], probe.steps)
 
     def codes_of(self, step: int) -> tuple[Tensor, Tensor | None]:
         """Codes made as they are for judging: in full precision, whatever the AR model trains in."""

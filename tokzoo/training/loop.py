@@ -15,7 +15,7 @@ import torch
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.outputs import Progress
 from tokzoo.data.seeding import derive_seed
-from tokzoo.recipes.models import Budget, Optimization
+from tokzoo.recipes.optimization import Budget, Optimization
 from tokzoo.training.checkpoint import CHECKPOINT, Checkpoint, Parts, module_state
 from tokzoo.training.ema import WeightAverage
 from tokzoo.training.events import EventLog

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tokzoo.contracts.outputs import Overwritten
-from tokzoo.recipes.models import Optimization
+from tokzoo.recipes.optimization import Optimization
 from tokzoo.training.ema import of_rows
 from tokzoo.training.task import Group
 

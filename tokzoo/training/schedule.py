@@ -2,7 +2,7 @@
 
 import math
 
-from tokzoo.recipes.models import Optimization
+from tokzoo.recipes.optimization import Optimization
 
 
 def learning_rate(step: int, total: int, config: Optimization) -> float:

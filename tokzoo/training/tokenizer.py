@@ -16,7 +16,8 @@ from tokzoo.data.config import Augmentation
 from tokzoo.data.feed import DeviceFeed, training_batches
 from tokzoo.data.seeding import derive_seed
 from tokzoo.nn.distributed import gather_batch
-from tokzoo.recipes.models import Budget, Recipe
+from tokzoo.recipes.models import Recipe
+from tokzoo.recipes.optimization import Budget
 from tokzoo.training.task import Group, Step, Task
 
 

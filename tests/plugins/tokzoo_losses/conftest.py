@@ -12,7 +12,8 @@ import tokzoo
 from tokzoo.assembly.build import build_regularizers
 from tokzoo.assembly.objective import Objective
 from tokzoo.assembly.tokenizer import Tokenizer
-from tokzoo.recipes.resolve import Resolver, resolve_recipe
+from tokzoo.recipes.resolve import resolve_recipe
+from tokzoo.recipes.resolver import Resolver
 from tokzoo.recipes.solver import solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Entry

@@ -13,7 +13,7 @@ from torchvision import models
 from tokzoo import HiddenSpec, ImageSpec, Refusal
 from tokzoo.assembly.build import build_teacher
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.recipes.models import Slot
+from tokzoo.recipes.slots import Slot
 from tokzoo.registry.catalogue import Entry
 from tokzoo.registry.component import load_config
 from tokzoo_teachers.plugin import tokzoo_components

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from tokzoo import ComponentSpec, HiddenSpec, ImageSpec, Refusal
 from tokzoo.assembly.build import build_teacher
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.recipes.models import Slot
+from tokzoo.recipes.slots import Slot
 from tokzoo.registry.catalogue import Entry
 from tokzoo_teachers.timm_config import TimmConfig
 from tokzoo_teachers.timm_teacher import TimmTeacher

@@ -4,7 +4,7 @@ import torch
 import tokzoo
 from tokzoo.assembly.build import build, build_ar, build_dataset, build_metric, build_parts
 from tokzoo.contracts.interfaces import Encoder, Quantizer
-from tokzoo.recipes.models import Slot
+from tokzoo.recipes.slots import Slot
 from tokzoo.registry.catalogue import Entry
 
 

@@ -6,7 +6,7 @@ import torch
 import tokzoo
 from tokzoo.assembly.build import build_ar, build_parts, build_regularizers
 from tokzoo.assembly.count import count_parameters
-from tokzoo.recipes.models import Budget, Optimization, Probe
+from tokzoo.recipes.models import Probe
 
 
 def count(module):
@@ -14,8 +14,7 @@ def count(module):
 
 
 def probe_of(recipe):
-    sampler = type(recipe.ar.config).sampler()
-    return Probe(recipe.ar, Optimization(), Budget(steps=1, batch=1), sampler)
+    return Probe(ar=recipe.ar, steps=1, batch=1)
 
 
 def test_counts_are_those_of_the_real_modules(make_recipe, make_chain):

@@ -145,7 +145,7 @@ def test_saved_recipe_needs_no_defaults(saved, tmp_path):
     for role, slot in saved.recipe.regularizers.items():
         assert recipe["regularizers"][role].keys() == {"use", *type(slot.config).model_fields}
     assert recipe["quantizer"]["revive"].keys() == {"threshold", "decay"}
-    assert recipe["train"]["tokenizer"].keys() == type(saved.recipe.train).model_fields.keys()
+    assert recipe["train"]["tokenizer"].keys() == type(saved.recipe.train.tokenizer).model_fields.keys()
 
 
 def test_tied_weights_are_saved(make_tokenizer, registry, tmp_path, images):

@@ -26,7 +26,7 @@ from tokzoo.data.pixels import to_uint8, to_unit
 from tokzoo.data.split import InMemorySplit
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.load import load_recipe
-from tokzoo.recipes.models import Budget
+from tokzoo.recipes.optimization import Budget
 from tokzoo.recipes.solver import solve
 from tokzoo.records.schema import make_record
 from tokzoo.records.store import RecordStore
@@ -67,7 +67,7 @@ def make_tokenizer(folder, channels=3, seed=0):
     split = InMemorySplit(torch.from_numpy(np.stack([grey, 255 - grey, grey.swapaxes(1, 2)][:channels], axis=1)))
     budget, device = Budget(steps=15, batch=16), torch.device("cpu")
     task = TokenizerTask(recipe, chain, split, Augmentation(), budget, seed, device)
-    Trainer(task, recipe.train, budget, seed, Surroundings(folder, device)).run()
+    Trainer(task, recipe.train.tokenizer, budget, seed, Surroundings(folder, device)).run()
     task.tokenizer.save(folder)
     return folder
 

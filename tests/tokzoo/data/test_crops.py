@@ -55,17 +55,6 @@ def test_ten_crops_are_torchvision_s(size, larger):
         assert torch.equal(one, other)
 
 
-def test_what_is_not_said_is_not_written():
-    # Keys and records of tracks from before there was more to say hold just this.
-    assert Augmentation().model_dump() == {"flip": False}
-    assert Augmentation(flip=True).model_dump(mode="json") == {"flip": True}
-    assert Augmentation(flip=True, crop=None, codes=None).model_dump() == {"flip": True}
-    full = {"flip": True, "crop": {"smallest": 0.8}, "codes": "live"}
-    assert Augmentation(**full).model_dump() == full
-    assert Augmentation(**full).model_dump(exclude={"codes"}) == {"flip": True, "crop": {"smallest": 0.8}}
-    assert Augmentation.model_validate(Augmentation(**full).model_dump(mode="json")) == Augmentation(**full)
-
-
 def test_what_needs_crops():
     assert not Augmentation(flip=True, codes="live").needs_crops
     assert Augmentation(crop={}).needs_crops

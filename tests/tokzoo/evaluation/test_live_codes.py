@@ -7,7 +7,8 @@ from tokzoo.data.augment import flip
 from tokzoo.data.config import Augmentation
 from tokzoo.data.pixels import to_unit
 from tokzoo.data.split import InMemorySplit
-from tokzoo.recipes.models import Budget, Optimization, Probe
+from tokzoo.recipes.models import Probe
+from tokzoo.recipes.optimization import Optimization
 from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.tree import Tree
 from tokzoo.training.ar import LiveARTask
@@ -21,7 +22,7 @@ TRAIN = Optimization(lr=1e-2, precision="bf16")
 def probe(tokenizer, catalogue):
     shape = {"use": "gpt", "size": None, "layers": 1, "heads": 2, "width": 8, "ffn_multiple": 8}
     slot = resolve_recipe(Tree.from_data({**tokenizer.recipe.dump(), "ar": shape}, "test"), catalogue).ar
-    return Probe(slot, TRAIN, Budget(steps=20, batch=4), type(slot.config).sampler())
+    return Probe(ar=slot, train=TRAIN, steps=20, batch=4)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_training_leaves_the_tokenizer_alone_and_resumes(probe, tokenizer, numbe
     def train(folder, stop=False):
         task = task_of(probe, tokenizer, numbered)
         around = Surroundings(tmp_path / folder, CPU, stopping=lambda: stop)
-        Trainer(task, TRAIN, probe.budget, 0, around).run()
+        Trainer(task, TRAIN, probe, 0, around).run()
         return task.module.state_dict()
 
     whole = train("whole")

@@ -9,7 +9,7 @@ from tokzoo.assembly.build import build_ar
 from tokzoo.data.codes import CodeSet
 from tokzoo.data.pixels import to_unit
 from tokzoo.evaluation import metrics
-from tokzoo.recipes.models import Slot
+from tokzoo.recipes.slots import Slot
 from tokzoo.registry.catalogue import Entry
 
 CPU = torch.device("cpu")

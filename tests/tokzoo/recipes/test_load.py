@@ -6,7 +6,6 @@ import pytest
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.load import Axis, Changes, Plan, grid, load_suite, load_track, plan_recipes
-from tokzoo.recipes.resolve import track_identity
 from tokzoo.registry.plugins import load_registry
 
 
@@ -187,7 +186,7 @@ def test_a_plan_is_recipes_by_grid_with_the_changes(zoo):
         for quantizer in ("vq", "fsq")
     ]
     assert {recipe.encoder.use for recipe, _ in pairs} == {"line"}
-    assert {(track.budget.steps, track.seeds) for _, track in pairs} == {(7, 1)}
+    assert {(track.tokenizer.steps, track.seeds) for _, track in pairs} == {(7, 1)}
 
 
 SUITE = """
@@ -250,7 +249,7 @@ def test_a_track_of_data_from_elsewhere_stays_itself_when_told_where_they_are():
     registry = load_registry()
     told = load_track("imagenet256-probe", registry, [(("dataset", "root"), "somewhere")])
     assert told.id == "imagenet256-probe@1"
-    assert track_identity(told) == track_identity(load_track("imagenet256-probe", registry))
+    assert told.identity() == load_track("imagenet256-probe", registry).identity()
     for change in ((("tokenizer", "batch"), 128), (("dataset", "size"), 128)):
         assert load_track("imagenet256-probe", registry, [change]).id.startswith("imagenet256-probe@1+")
     # The embedded dataset has another content at its root.

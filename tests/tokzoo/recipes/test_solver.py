@@ -6,7 +6,8 @@ import sys
 import pytest
 
 import tokzoo
-from tokzoo.recipes.resolve import PARTS, probe_of, resolve_recipe
+from tokzoo.recipes.models import PARTS
+from tokzoo.recipes.resolve import probe_of, resolve_recipe
 from tokzoo.recipes.solver import check_probe, solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Entry

@@ -12,7 +12,8 @@ import tokzoo
 from tokzoo.data.codes import CodeSet
 from tokzoo.data.config import Augmentation
 from tokzoo.data.split import InMemorySplit
-from tokzoo.recipes.models import Budget, Optimization, Probe
+from tokzoo.recipes.models import Probe
+from tokzoo.recipes.optimization import Budget, Optimization
 from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.solver import solve
 from tokzoo.recipes.tree import Tree
@@ -234,7 +235,7 @@ def make_ar_task(make_recipe, make_task, catalogue):
     def make(train, use=None, seed=0, steps=30):
         ar = use or {"use": "gpt", **shape, **dropouts}
         slot = resolve_recipe(Tree.from_data({**make_recipe().dump(), "ar": ar}, "test"), catalogue).ar
-        probe = Probe(slot, train, Budget(steps=steps, batch=8), type(slot.config).sampler())
+        probe = Probe(ar=slot, train=train, steps=steps, batch=8)
         tokenizer = make_task(make_recipe()).tokenizer
         codes = torch.randint(0, 16, (2, 24, 16), generator=torch.Generator().manual_seed(1), dtype=torch.int32)
         codes = CodeSet(codes, torch.arange(24) % 10)
@@ -251,7 +252,7 @@ def make_trainer(tmp_path):
         events = []
         stopping = lambda: stop_at is not None and events[-1]["step"] >= stop_at  # noqa: E731
         surroundings = Surroundings(tmp_path / folder, CPU, **{"report": events.append, "stopping": stopping, **around})
-        config = config or task.tokenizer.recipe.train
+        config = config or task.tokenizer.recipe.train.tokenizer
         return Trainer(task, config, Budget(steps=steps, batch=8), seed, surroundings)
 
     return make

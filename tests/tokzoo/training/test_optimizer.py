@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from tokzoo import Overwritten
-from tokzoo.recipes.models import Optimization
+from tokzoo.recipes.optimization import Optimization
 from tokzoo.training.optimizer import Optimizer
 from tokzoo.training.task import Group
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from tokzoo.recipes.models import Optimization
+from tokzoo.recipes.optimization import Optimization
 from tokzoo.training.schedule import learning_rate
 
 

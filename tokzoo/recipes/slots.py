@@ -1,0 +1,71 @@
+"""A component in its place in a recipe or a track."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from tokzoo.contracts.configs import ComponentConfig
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.data.files import known_hash
+from tokzoo.recipes.identity import differences
+from tokzoo.registry.catalogue import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A component in its place: found, and its config validated."""
+
+    kind: str
+    entry: Entry
+    config: ComponentConfig
+
+    @property
+    def use(self) -> str:
+        """The component's name."""
+        return self.entry.spec.name
+
+    def dump(self, places: bool = True) -> dict[str, Any]:
+        """As it would be written in a recipe, every field given; without ``places``, fit to be published.
+
+        Raises:
+            TokzooError: without ``places``: a file whose content counts is missing.
+        """
+        left_out = set() if places else {*self.config.places, *self.config.contents}
+        dump = self.config.model_dump(mode="json", exclude=left_out, context={"places": places})
+        return {"use": self.use, **dump} if places else {"use": self.use, **dump, **self._hashes()}
+
+    def identity(self) -> dict[str, Any]:
+        """What its results depend on: name, version, the fields that differ from their defaults, the same of parts."""
+        config = differences(self.config, {*self.config.places, *self.config.contents})
+        contents = {name: digest for name, digest in self._hashes().items() if digest is not None}
+        return {"use": self.use, "version": self.entry.spec.version, "config": {**config, **contents}}
+
+    def _hashes(self) -> dict[str, str | None]:
+        """Instead of the path of a file whose content counts, what it contains."""
+        hashes: dict[str, str | None] = {}
+        for name in sorted(self.config.contents):
+            path = getattr(self.config, name)
+            try:
+                hashes[name] = None if path is None else f"sha256:{known_hash(Path(path).expanduser())}"
+            except OSError as error:
+                problem = f"{path} cannot be read ({error.strerror or error})"
+                raise TokzooError(f"{self.kind} '{self.use}': {name}: {problem}; give the path of the file") from error
+        return hashes
+
+    def parts(self) -> list["Slot"]:
+        """The components its config refers to, in the order of the fields."""
+        return list(_slots_in(self.config))
+
+
+def _slots_in(value: Any) -> Iterator[Slot]:
+    if isinstance(value, Slot):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _slots_in(getattr(value, name))
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _slots_in(inner)
