@@ -21,6 +21,7 @@ _EXPORTS = {
         "Layout",
         "MetricInfo",
         "Tap",
+        "Tokens",
     ),
     "tokzoo.contracts.configs": (
         "ARConfig",
@@ -32,6 +33,7 @@ _EXPORTS = {
         "EncoderConfig",
         "ImageTermConfig",
         "MetricConfig",
+        "NoSampler",
         "QuantizerConfig",
         "RegularizerConfig",
         "TeacherConfig",

@@ -39,7 +39,7 @@ def inputs(size):
 
 def ours(quantizer, latent):
     losses = quantizer(latent).losses
-    factors = quantizer.assignment(latent)
+    (factors,) = quantizer.assignment(latent)
     sample, codebook = assignment_entropies(factors.queries, factors.codes, SHARPNESS)
     return 0.25 * losses["commitment"] + losses["codebook"] + WEIGHT * (sample + codebook)
 

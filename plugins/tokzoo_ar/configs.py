@@ -26,6 +26,10 @@ GPT_SIZES = {
 """LlamaGen's sizes (arXiv 2406.06525), and GigaTok's XXXL."""
 
 
+LARGEST_VOCABULARY = 2**20
+"""The largest published vocabulary with a row for each code is 2^18; much larger ones fit no memory."""
+
+
 class GPTSampler(tokzoo.Config):
     """How codes are drawn: guidance, then temperature, then top-k, then top-p."""
 
@@ -122,8 +126,18 @@ class GPTConfig(tokzoo.ARConfig):
         """Hidden width of the SwiGLU."""
         return -(-(8 * self.shape.width // 3) // self.ffn_multiple) * self.ffn_multiple
 
-    def accepts(self, codes: tokzoo.CodeSpec, classes: int | None) -> None:
-        """Refuse codes of several levels, and with 2D positions codes that form no grid."""
+    def accepts(self, tokens: tokzoo.Tokens) -> None:
+        """Refuse several levels, vocabularies too large for a head, and with 2D positions codes that form no grid."""
+        codes = tokens.codes
+        if codes is None:
+            raise tokzoo.Refusal("learns codes, and this tokenizer is continuous; choose a quantizer that makes codes")
+        if codes.vocab_by == "position":
+            raise tokzoo.Refusal("has one vocabulary for all positions, and these codes have one for each")
+        if codes.largest > LARGEST_VOCABULARY:
+            raise tokzoo.Refusal(
+                f"has a row of its embedding and of its head for each of {codes.largest:,} codes, which is more than "
+                f"{LARGEST_VOCABULARY:,}; choose a smaller vocabulary, or an AR model that splits codes into parts"
+            )
         if codes.levels != 1:
             raise tokzoo.Refusal(
                 f"learns one code per position, and these have {codes.levels} levels; choose a quantizer with one level"

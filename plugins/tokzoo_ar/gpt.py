@@ -38,12 +38,12 @@ class GPT(tokzoo.ARModel):
     def __init__(
         self,
         config: GPTConfig,
-        codes: tokzoo.CodeSpec,
-        classes: int | None,
+        tokens: tokzoo.Tokens,
         quantizer: tokzoo.Quantizer | None = None,
     ) -> None:
-        super().__init__(config, codes, classes, quantizer)
+        super().__init__(config, tokens, quantizer)
         self.config = config
+        codes, classes = tokens.codes, tokens.classes
         self.classes, self.length, self.grid = classes, codes.positions, codes.shape
         self.null_class = classes or 0
         width = config.shape.width

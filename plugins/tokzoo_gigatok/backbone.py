@@ -33,11 +33,20 @@ class BackboneEncoder(Encoder):
         config: the sizes.
         image: what images are.
         latent: what was promised.
-        transformer: a feature map ``[B, C', h, w]`` to tokens ``[B, N, C']``.
+        taps: layer numbers, and ``"map"``, to keep.
+        transformer: a feature map ``[B, C', h, w]`` and taps to tokens ``[B, N, C']`` and the stream at each tap.
     """
 
-    def __init__(self, config: CNNEncoderConfig, image: ImageSpec, latent: LatentSpec, transformer: nn.Module) -> None:
-        super().__init__(config, image, latent)
+    def __init__(
+        self,
+        config: CNNEncoderConfig,
+        image: ImageSpec,
+        latent: LatentSpec,
+        taps: tuple[Tap, ...],
+        transformer: nn.Module,
+    ) -> None:
+        super().__init__(config, image, latent, taps)
+        self.taps = taps
         self.cnn = CNNEncoder(config, image.channels)
         self.transformer = transformer
         initialise(self, config.init_std)
@@ -47,7 +56,14 @@ class BackboneEncoder(Encoder):
     def forward(self, images: Tensor) -> Encoded:
         """Encode ``[B, C, H, W]``; the feature map is the CNN's output."""
         feature_map = self.cnn(images)
-        return Encoded(self.projection(self.transformer(feature_map)), feature_map)
+        tokens, hidden = self.transformer(feature_map, self.taps)
+        if MAP_TAP in self.taps:
+            hidden[MAP_TAP] = to_tokens(feature_map)
+        return Encoded(self.projection(tokens), feature_map, hidden)
+
+    def last_layer(self) -> Tensor:
+        """The weight of the projection to the latent."""
+        return self.projection.weight
 
 
 class BackboneDecoder(Decoder):
@@ -86,3 +102,7 @@ class BackboneDecoder(Decoder):
     def decode_feature_map(self, feature_map: Tensor) -> Decoded:
         """Images straight from the encoder's feature map ``[B, C', h, w]``, around quantizer and transformer."""
         return Decoded(self.cnn(feature_map))
+
+    def last_layer(self) -> Tensor:
+        """The weight of the last convolution."""
+        return self.cnn.conv_out.weight

@@ -1,5 +1,6 @@
 """Configs of GigaTok's encoders and decoders (arXiv 2504.08736), and the shapes they promise. No torch here."""
 
+from abc import abstractmethod
 from typing import ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -14,14 +15,14 @@ from tokzoo import (
     LatentSpec,
     Refusal,
 )
-from tokzoo.contracts.specs import Layout, Tap
+from tokzoo.contracts.specs import FEATURE_MAP_DECODING, LAST_LAYER, Layout, Tap
 
 Size = Literal["tiny", "small", "base", "large", "xl", "xxl", "xxxl"]
 GridLayer = Literal["plain", "detr"]
 Queries = Literal["multi-level", "learned", "mean"]
 
 MAP_TAP = "map"
-"""The named tap of both decoders: the feature map they hand to the CNN."""
+"""The named tap: the feature map between the CNN and the transformer."""
 
 
 class Dimensions(NamedTuple):
@@ -107,6 +108,12 @@ class BackboneConfig(Config):
             )
         return image.size[0] // stride, image.size[1] // stride
 
+    def check_tap(self, tap: Tap) -> None:
+        """Raise :class:`Refusal` unless ``tap`` is the number of a layer."""
+        layers = self.dimensions.layers
+        if not isinstance(tap, int) or not 1 <= tap <= layers:
+            raise Refusal(f"has {layers} transformer layers: taps are 1 to {layers} or {MAP_TAP!r}, not {tap!r}")
+
 
 class _GridConfig(BackboneConfig):
     layer: GridLayer = Field(
@@ -117,7 +124,20 @@ class _GridConfig(BackboneConfig):
 class CNNEncoderConfig(BackboneConfig, EncoderConfig):
     """What both encoders share."""
 
+    provides: ClassVar[frozenset[str]] = frozenset({LAST_LAYER})
+
     blocks: PositiveInt = Field(2, description="residual blocks of each CNN level")
+
+    def hidden_spec(self, tap: Tap, image: ImageSpec) -> HiddenSpec:
+        """The stream after layer ``tap`` (raw, before the last norm), or the map that the CNN hands on at ``"map"``."""
+        if tap == MAP_TAP:
+            return HiddenSpec(self.grid(image), self.map_channels)
+        self.check_tap(tap)
+        return HiddenSpec(self.stream_shape(image), self.dimensions.width)
+
+    @abstractmethod
+    def stream_shape(self, image: ImageSpec) -> tuple[int, ...]:
+        """The arrangement of the transformer's tokens."""
 
     def feature_map_spec(self, image: ImageSpec) -> FeatureMapSpec:
         """The CNN's output."""
@@ -128,6 +148,10 @@ class ViTEncoderConfig(_GridConfig, CNNEncoderConfig):
     """The 2D encoder: one latent vector for each place of the grid."""
 
     layout: ClassVar[Layout] = "grid"
+
+    def stream_shape(self, image: ImageSpec) -> tuple[int, ...]:
+        """That of the feature map."""
+        return self.grid(image)
 
     def latent_spec(self, image: ImageSpec, channels: int | None) -> LatentSpec:
         """A grid as large as the feature map."""
@@ -163,6 +187,10 @@ class QFormerEncoderConfig(CNNEncoderConfig):
         levels = [0, *range(self.tokens.bit_length() - 1)]
         return tuple((2 ** (level // 2), 2 ** ((level + 1) // 2)) for level in levels)
 
+    def stream_shape(self, image: ImageSpec) -> tuple[int, ...]:
+        """A sequence."""
+        return (self.tokens,)
+
     def latent_spec(self, image: ImageSpec, channels: int | None) -> LatentSpec:
         """A sequence of ``tokens``."""
         rows, columns = self.grid(image)
@@ -179,7 +207,7 @@ class QFormerEncoderConfig(CNNEncoderConfig):
 class CNNDecoderConfig(BackboneConfig, DecoderConfig):
     """What both decoders share."""
 
-    provides: ClassVar[frozenset[str]] = frozenset({"feature_map_decoding"})
+    provides: ClassVar[frozenset[str]] = frozenset({FEATURE_MAP_DECODING, LAST_LAYER})
 
     blocks: PositiveInt = Field(3, description="residual blocks of each CNN level")
 
@@ -198,12 +226,10 @@ class CNNDecoderConfig(BackboneConfig, DecoderConfig):
 
     def hidden_spec(self, tap: Tap, latent: LatentSpec, image: ImageSpec) -> HiddenSpec:
         """The stream after layer ``tap`` (raw, before the last norm), or the map handed to the CNN at ``"map"``."""
-        width, layers, _ = self.dimensions
         if tap == MAP_TAP:
             return HiddenSpec(self.grid(image), self.map_channels)
-        if isinstance(tap, int) and 1 <= tap <= layers:
-            return HiddenSpec(self.grid(image), width)
-        raise Refusal(f"has {layers} transformer layers: taps are 1 to {layers} or {MAP_TAP!r}, not {tap!r}")
+        self.check_tap(tap)
+        return HiddenSpec(self.grid(image), self.dimensions.width)
 
 
 class ViTDecoderConfig(_GridConfig, CNNDecoderConfig):

@@ -4,16 +4,19 @@ Multi-level queries start as averages of the embedded map over 1, 1, 2, 4, … b
 coarse to fine.
 """
 
+from collections.abc import Collection
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tokzoo import ImageSpec, LatentSpec
+from tokzoo.contracts.specs import Tap
 from tokzoo.nn.tokens import learned_tokens, to_tokens
 from tokzoo.nn.transformer import CrossAttentionLayer
 from tokzoo_gigatok.backbone import BackboneEncoder
 from tokzoo_gigatok.configs import QFormerEncoderConfig
-from tokzoo_gigatok.token_transformer import TokenTransformer
+from tokzoo_gigatok.token_transformer import Hidden, TokenTransformer
 
 
 class QueryEncoder(TokenTransformer):
@@ -31,12 +34,13 @@ class QueryEncoder(TokenTransformer):
             self.query_projection = nn.Linear(width, width)
         self.out = nn.Linear(width, config.map_channels)
 
-    def forward(self, feature_map: Tensor) -> Tensor:
-        """The sequence of the map."""
+    def forward(self, feature_map: Tensor, taps: Collection[Tap]) -> tuple[Tensor, Hidden]:
+        """The sequence of the map, and the stream after each layer among ``taps``."""
         memory = self.enter(to_tokens(feature_map))
         memory_key = memory + self.grid_position
-        stream, _ = self.run(self._start(memory), lambda t: (t, memory, memory_key, self.token_position))
-        return self.out(stream)
+        start = self._start(memory)
+        stream, hidden = self.run(start, lambda t: (t, memory, memory_key, self.token_position), taps)
+        return self.out(stream), hidden
 
     def _start(self, memory: Tensor) -> Tensor:
         """The queries ``[B, N, width]`` before the first layer."""
@@ -55,5 +59,7 @@ class QueryEncoder(TokenTransformer):
 class QFormerEncoder(BackboneEncoder):
     """Images to a sequence of latent vectors."""
 
-    def __init__(self, config: QFormerEncoderConfig, image: ImageSpec, latent: LatentSpec) -> None:
-        super().__init__(config, image, latent, QueryEncoder(config, config.grid(image)))
+    def __init__(
+        self, config: QFormerEncoderConfig, image: ImageSpec, latent: LatentSpec, taps: tuple[Tap, ...] = ()
+    ) -> None:
+        super().__init__(config, image, latent, taps, QueryEncoder(config, config.grid(image)))

@@ -1,8 +1,9 @@
 """Entropy of the assignment of latents to codes: certain for each latent, spread over the codebook on average.
 
 The form used by MaskGIT's code, MAGVIT-v2 (arXiv 2310.05737) and GigaTok (arXiv 2504.08736). With
-``p = softmax(-scale·‖q - e‖² / temperature)`` over the codes and ``p̄`` its mean over latents, the loss is
-``mean(-Σ p log p) + Σ p̄ log(p̄ + 1e-5)``.
+``p = softmax((-scale·‖q - e‖² + bias) / temperature)`` over the codes and ``p̄`` its mean over latents, the loss is
+``mean(-Σ p log p) + Σ p̄ log(p̄ + 1e-5)``. Where a code is a combination of parts that are chosen by themselves (levels,
+groups, bits), it is the sum over these parts: exact for the first entropy, and an upper bound of the second.
 """
 
 from typing import Any
@@ -33,25 +34,39 @@ class AssignmentEntropy(Regularizer):
         if state.quantized is None or state.quantized.codes is None:
             return {}
         factors = state.tokenizer.quantizer.assignment(state.encoded.latent)
-        sharpness = factors.scale / self.config.temperature
-        sample, codebook = assignment_entropies(factors.queries, factors.codes, sharpness)
+        temperature = self.config.temperature
+        pairs = [
+            assignment_entropies(
+                each.queries,
+                each.codes,
+                each.scale / temperature,
+                None if each.bias is None else each.bias / temperature,
+            )
+            for each in factors
+        ]
+        sample, codebook = (sum(each[1:], each[0]) for each in zip(*pairs, strict=True))
         return {"sample": sample, "codebook": codebook}
 
 
-def assignment_entropies(queries: Tensor, codes: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
-    """Mean entropy of ``p = softmax(-sharpness·‖q - e‖²)``, and ``Σ p̄ log(p̄ + 1e-5)`` of its mean ``p̄``.
+def assignment_entropies(
+    queries: Tensor, codes: Tensor, sharpness: float, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean entropy of ``p = softmax(-sharpness·‖q - e‖² + bias)``, and ``Σ p̄ log(p̄ + 1e-5)`` of its mean ``p̄``.
 
-    Once differentiable in both. Works in chunks of queries, forward and backward, in at least float32.
+    Once differentiable in queries, codes and bias. Works in chunks of queries, forward and backward, in at least
+    float32.
 
     Args:
         queries: ``[M, d]``.
         codes: ``[K, d]``.
         sharpness: inverse temperature, > 0.
+        bias: ``[K]``, or None.
 
     Returns:
         Two scalars.
     """
-    sample, codebook = _Entropies.apply(at_least_float32(queries), at_least_float32(codes), sharpness)
+    bias = None if bias is None else at_least_float32(bias)
+    sample, codebook = _Entropies.apply(at_least_float32(queries), at_least_float32(codes), sharpness, bias)
     return sample, codebook
 
 
@@ -65,12 +80,14 @@ class _Entropies(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, codes: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, queries: Tensor, codes: Tensor, sharpness: float, bias: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         entropy, highest, log_total = queries.new_empty(3, len(queries))
         mean = codes.new_zeros(len(codes))
         with without_autocast(queries.device):
             for here, distances in distance_chunks(queries, codes):
-                logits = distances.mul_(-sharpness)
+                logits = _logits(distances, sharpness, bias)
                 highest[here] = logits.amax(1)
                 logits.sub_(highest[here, None]).clamp_(min=FLOOR)
                 p = logits.exp()
@@ -79,20 +96,20 @@ class _Entropies(torch.autograd.Function):
                 mean.addmv_(p.T, 1 / (len(queries) * total))
                 entropy[here] = log_total[here] - logits.mul_(p).sum(1) / total
         ctx.sharpness = sharpness
-        ctx.save_for_backward(queries, codes, mean, entropy, highest, log_total)
+        ctx.save_for_backward(queries, codes, bias, mean, entropy, highest, log_total)
         return entropy.mean(), (mean * (mean + EPSILON).log()).sum()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
-        queries, codes, mean, entropy, highest, log_total = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, Tensor | None]:
+        queries, codes, bias, mean, entropy, highest, log_total = ctx.saved_tensors
         grad_sample, grad_codebook = grads
         of_mean = grad_codebook * ((mean + EPSILON).log() + mean / (mean + EPSILON))
         columns = codes.T.contiguous()
         grad_queries, grad_columns, sums = torch.empty_like(queries), torch.zeros_like(columns), torch.zeros_like(mean)
         with without_autocast(queries.device):
             for here, distances in distance_chunks(queries, codes):
-                log_p = distances.mul_(-ctx.sharpness).sub_(highest[here, None]).sub_(log_total[here, None])
+                log_p = _logits(distances, ctx.sharpness, bias).sub_(highest[here, None]).sub_(log_total[here, None])
                 p = log_p.clamp_(min=FLOOR).exp()
                 average = grad_sample * entropy[here] + p @ of_mean
                 grad_logits = log_p.mul_(-grad_sample).add_(of_mean).sub_(average[:, None]).mul_(p)
@@ -101,4 +118,11 @@ class _Entropies(torch.autograd.Function):
                 sums += grad_logits.sum(0)
         factor = 2 * ctx.sharpness / len(queries)
         grad_codes = grad_columns.T - sums[:, None] * codes
-        return grad_queries.mul_(factor), grad_codes.mul_(factor), None
+        grad_bias = None if bias is None else sums / len(queries)
+        return grad_queries.mul_(factor), grad_codes.mul_(factor), None, grad_bias
+
+
+def _logits(distances: Tensor, sharpness: float, bias: Tensor | None) -> Tensor:
+    """Logits of a chunk, in the memory of its distances."""
+    logits = distances.mul_(-sharpness)
+    return logits if bias is None else logits.add_(bias)

@@ -52,11 +52,11 @@ class FiniteScalarQuantizer(Quantizer):
         digits = codes[..., None] // self.radix % self.levels
         return (digits - self.levels // 2).float() / (self.levels // 2)
 
-    def assignment(self, latent: Tensor) -> Assignment:
+    def assignment(self, latent: Tensor) -> tuple[Assignment, ...]:
         """The bounded latents ``[B·N, c]`` before rounding, and all codes ``[K, c]``, on the scale of the values."""
         queries = self._bounded(latent) / (self.levels // 2)
         codes = torch.arange(math.prod(self.config.levels), device=latent.device)
-        return Assignment(queries.flatten(0, -2), self.decode(codes))
+        return (Assignment(queries.flatten(0, -2), self.decode(codes)),)
 
     def _bounded(self, latent: Tensor) -> Tensor:
         half_range = (self.levels - 1) * ((1 - MARGIN) / 2)

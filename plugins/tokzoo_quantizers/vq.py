@@ -84,9 +84,9 @@ class VectorQuantizer(Quantizer):
         """The code vectors ``[B, N, dim]`` of codes ``[B, N]`` in ``[0, codes)``."""
         return F.embedding(codes, self._normalised(self.codebook)).to(self.codebook.dtype)
 
-    def assignment(self, latent: Tensor) -> Assignment:
+    def assignment(self, latent: Tensor) -> tuple[Assignment, ...]:
         """Latents ``[B·N, dim]`` and codes ``[codes, dim]`` as they are compared (normalised with ``l2_norm``)."""
-        return Assignment(self._normalised(latent).flatten(0, -2), self._normalised(self.codebook))
+        return (Assignment(self._normalised(latent).flatten(0, -2), self._normalised(self.codebook)),)
 
     def before_step(self, context: StepContext) -> None:
         """Decide whether this step is quantized."""

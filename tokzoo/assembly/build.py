@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import torch
 
-from tokzoo.contracts.configs import ARConfig
 from tokzoo.contracts.errors import Broken, TokzooError, describe
 from tokzoo.contracts.interfaces import (
     ARModel,
+    ComponentModule,
     Dataset,
     Decoder,
     Encoder,
@@ -20,7 +21,7 @@ from tokzoo.contracts.interfaces import (
     Regularizer,
     Teacher,
 )
-from tokzoo.contracts.specs import Chain, CodeSpec, ImageSpec
+from tokzoo.contracts.specs import Chain, ImageSpec, Tokens
 from tokzoo.recipes.models import Recipe
 from tokzoo.recipes.slots import Slot
 from tokzoo.registry.component import load_target
@@ -56,11 +57,11 @@ def build(slot: Slot, interface: type[T], *promised: Any) -> T:
 
 def build_parts(recipe: Recipe, chain: Chain) -> tuple[Encoder, Quantizer, Decoder]:
     """The three parts of a tokenizer, initialised from torch's global generator in this order."""
-    return (
-        build(recipe.encoder, Encoder, chain.image, chain.latent),  # type: ignore[type-abstract]
-        build(recipe.quantizer, Quantizer, chain.latent),  # type: ignore[type-abstract]
-        build(recipe.decoder, Decoder, chain.quantized, chain.image, tuple(chain.hidden)),  # type: ignore[type-abstract]
-    )
+    encoder = build(recipe.encoder, Encoder, chain.image, chain.latent, tuple(chain.encoder_hidden))  # type: ignore[type-abstract]
+    quantizer = build(recipe.quantizer, Quantizer, chain.latent)  # type: ignore[type-abstract]
+    decoder = build(recipe.decoder, Decoder, chain.quantized, chain.image, tuple(chain.hidden))  # type: ignore[type-abstract]
+    decoder.share(encoder)
+    return encoder, quantizer, decoder
 
 
 def build_regularizers(recipe: Recipe, chain: Chain) -> dict[str, Regularizer]:
@@ -69,10 +70,26 @@ def build_regularizers(recipe: Recipe, chain: Chain) -> dict[str, Regularizer]:
         return {role: build(slot, Regularizer, chain) for role, slot in recipe.regularizers.items()}
 
 
-def build_ar(slot: Slot, codes: CodeSpec, classes: int | None, quantizer: Quantizer | None = None) -> ARModel:
-    """An AR model of such codes."""
-    assert isinstance(slot.config, ARConfig)
-    return build(slot, ARModel, codes, classes, quantizer)  # type: ignore[type-abstract]
+def build_ar(slot: Slot, tokens: Tokens, quantizer: Quantizer | None = None) -> ARModel:
+    """An AR model of such tokens; the frozen quantizer is for one that requires something of it."""
+    held = quantizer if slot.config.requires else None
+    return build(slot, ARModel, tokens, held)  # type: ignore[type-abstract]
+
+
+def start(module: ComponentModule) -> None:
+    """Start a component where training begins: once, however many hold it, and so that it moves no other's start.
+
+    Raises:
+        TokzooError: weights that it reads are missing, or are others.
+    """
+    if module in _STARTED:
+        return
+    with torch.random.fork_rng(devices=()):
+        module.start()
+    _STARTED.add(module)
+
+
+_STARTED: WeakSet[ComponentModule] = WeakSet()
 
 
 @contextmanager
@@ -86,7 +103,10 @@ def shared_teachers() -> Iterator[None]:
 
 
 def build_teacher(slot: Slot, image: ImageSpec) -> Teacher:
-    """A teacher for such images: frozen, in eval mode, and never trained; an equal one that is there already."""
+    """A teacher for such images: frozen, in eval mode, and never trained; an equal one that is there already.
+
+    Its weights are read by :func:`start`.
+    """
     built = _TEACHERS.get()
     if built is None:
         return _new_teacher(slot, image)

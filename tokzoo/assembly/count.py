@@ -8,12 +8,22 @@ from tokzoo.recipes.models import Probe, Recipe
 
 
 def count_parameters(recipe: Recipe, chain: Chain, probe: Probe | None = None) -> dict[str, int]:
-    """Parameters by part; ``regularizers`` (heads, discriminators, teachers) do not belong to the tokenizer."""
+    """Parameters by part, each counted once, by the first part that has it.
+
+    ``regularizers`` (heads, discriminators, teachers) do not belong to the tokenizer.
+    """
+    seen: set[int] = set()
+
+    def fresh(part: torch.nn.Module) -> int:
+        new = [parameter for parameter in part.parameters() if id(parameter) not in seen]
+        seen.update(map(id, new))
+        return sum(parameter.numel() for parameter in new)
+
     with torch.device("meta"):
         encoder, quantizer, decoder = build_parts(recipe, chain)
         parts: dict[str, torch.nn.Module] = {"encoder": encoder, "quantizer": quantizer, "decoder": decoder}
         parts["regularizers"] = torch.nn.ModuleDict(build_regularizers(recipe, chain))
         if probe is not None and chain.codes is not None:
-            parts["ar"] = build_ar(probe.ar, chain.codes, chain.classes, quantizer)
-    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+            parts["ar"] = build_ar(probe.ar, chain.tokens, quantizer)
+    counts = {name: fresh(part) for name, part in parts.items()}
     return {name: count for name, count in counts.items() if count}

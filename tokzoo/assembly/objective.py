@@ -6,20 +6,22 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from tokzoo.assembly.build import start
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.contracts.configs import ComponentConfig, RegularizerConfig
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.interfaces import Adversary, Regularizer
-from tokzoo.contracts.outputs import Decoded, Encoded, Pass, Progress, View
+from tokzoo.contracts.outputs import Decoded, Encoded, Pass, Progress, Quantized, View
 
 
 @dataclass(slots=True)
 class Losses:
-    """What a player of the objective minimises.
+    """What the tokenizer, or an adversary, minimises.
 
     Attributes:
         total: the weighted sum, differentiable.
-        terms: the unweighted terms by name (``role`` or ``role.term``), detached.
+        terms: the unweighted terms by name (``role`` or ``role.term``), detached; and ``role.factor`` where a role
+            adapts its weight.
         state: the pass they were computed on.
     """
 
@@ -43,9 +45,19 @@ class Objective(nn.Module):
         self.regularizers = nn.ModuleDict(regularizers)
 
     @property
-    def players(self) -> dict[str, Regularizer]:
+    def by_role(self) -> dict[str, Regularizer]:
         """The regularizers by role."""
         return cast(dict[str, Regularizer], dict(self.regularizers.items()))
+
+    def start(self) -> None:
+        """Have every component read and draw what only training needs, see ``ComponentModule.start``.
+
+        Raises:
+            TokzooError: weights are missing, or are others.
+        """
+        tokenizer = self.tokenizer
+        for module in (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder, *self.by_role.values()):
+            start(module)
 
     def forward(
         self,
@@ -65,16 +77,18 @@ class Objective(nn.Module):
         assert state.quantized is not None
         assert state.decoded is not None
         sums.add("quantizer", self.tokenizer.quantizer.config, state.quantized.losses)
-        sums.add("decoder", self.tokenizer.decoder.config, state.decoded.losses)
+        for view, decoded in _decodings(state).items():
+            sums.add("decoder", self.tokenizer.decoder.config, decoded.losses, view)
         for role, regularizer in active.items():
             sums.add(role, regularizer.config, regularizer.terms(state))
+        sums.adapt({role: part for role, part in active.items() if _adapts(part)}, state)
         return Losses(sums.total, sums.terms, state)
 
     def active(self, progress: Progress) -> dict[str, Regularizer]:
         """The regularizers whose gate is open."""
-        gates: dict[str, RegularizerConfig] = {role: part.config for role, part in self.players.items()}
+        gates: dict[str, RegularizerConfig] = {role: part.config for role, part in self.by_role.items()}
         return {
-            role: self.players[role] for role, config in gates.items() if progress.is_open(config.start, config.stop)
+            role: self.by_role[role] for role, config in gates.items() if progress.is_open(config.start, config.stop)
         }
 
     def _pass(self, images: Tensor, labels: Tensor | None, progress: Progress, active: dict[str, Regularizer]) -> Pass:
@@ -92,34 +106,80 @@ class Objective(nn.Module):
         return state
 
     def _adversary(self, role: str, state: Pass) -> Losses:
-        player = self.regularizers[role]
-        assert isinstance(player, Adversary)
+        adversary = self.regularizers[role]
+        assert isinstance(adversary, Adversary)
         sums = _Sum(state.images)
-        sums.add(f"{role}.adversary", player.config, player.adversary_terms(state))
+        sums.add(f"{role}.adversary", adversary.config, adversary.adversary_terms(state))
         return Losses(sums.total, sums.terms, state)
 
 
+def _decodings(state: Pass) -> dict[str, Decoded]:
+    """What was decoded in a pass, each once, by view; that of the plain reconstruction under ""."""
+    found: dict[str, Decoded] = {}
+    for name, view in state.views.items():
+        if not any(view.decoded is known for known in found.values()):
+            found["" if name == "main" else name] = view.decoded
+    return found
+
+
+def _adapts(regularizer: Regularizer) -> bool:
+    return type(regularizer).adapt is not Regularizer.adapt
+
+
 class _Sum:
-    """Adds weighted terms and keeps the unweighted ones by name."""
+    """Adds weighted terms, and keeps the unweighted ones by name."""
 
     def __init__(self, like: Tensor) -> None:
-        self.total = like.new_zeros(())
         self.terms: dict[str, Tensor] = {}
+        self._like = like
+        self._weighted: list[tuple[str, Tensor]] = []
+        self._factors: dict[str, Tensor] = {}
 
-    def add(self, owner: str, config: ComponentConfig, terms: Mapping[str, Tensor]) -> None:
+    @property
+    def total(self) -> Tensor:
+        """The sum, in the order the terms were added."""
+        total = self._like.new_zeros(())
+        for owner, value in self._weighted:
+            total = total + (self._factors[owner] * value if owner in self._factors else value)
+        return total
+
+    def add(self, owner: str, config: ComponentConfig, terms: Mapping[str, Tensor], view: str = "") -> None:
+        """Add the terms of an owner; those of a further decoding bear the name of its view."""
         for name, value in terms.items():
-            full = f"{owner}.{name}" if name else owner
+            full = ".".join(filter(None, (owner, view, name)))
             if value.ndim:
                 raise TokzooError(f"loss term {full} must be a scalar, and has the shape {list(value.shape)}")
-            self.total = self.total + config.weight_of(name) * value
+            self._weighted.append((owner, config.weight_of(name) * value))
             self.terms[full] = value.detach()
+
+    def adapt(self, adaptive: Mapping[str, Regularizer], state: Pass) -> None:
+        """Let roles set a factor for their terms, each from its own and from the terms of those that set none."""
+        owners = {owner: sum(v for each, v in self._weighted if each == owner) for owner, _ in self._weighted}
+        others = {owner: cast(Tensor, value) for owner, value in owners.items() if owner not in adaptive}
+        for role, regularizer in adaptive.items():
+            factor = regularizer.adapt(cast(Tensor, owners[role]), others, state) if role in owners else None
+            if factor is not None:
+                self._factors[role] = factor.detach()
+                self.terms[f"{role}.factor"] = factor.detach()
 
 
 def detached(state: Pass) -> Pass:
     """The pass as an adversary sees it: the same images and latents, no way back to the tokenizer."""
+    assert state.quantized is not None
+    assert state.decoded is not None
     feature_map = state.encoded.feature_map
     encoded = Encoded(state.encoded.latent.detach(), None if feature_map is None else feature_map.detach())
+    quantized = Quantized(state.quantized.latent.detach(), state.quantized.codes)
     views = {
         name: View(Decoded(view.decoded.images.detach()), view.target.detach()) for name, view in state.views.items()
     }
-    return Pass(state.tokenizer, state.images, state.labels, state.progress, encoded, views=views)
+    return Pass(
+        state.tokenizer,
+        state.images,
+        state.labels,
+        state.progress,
+        encoded,
+        quantized,
+        views["main"].decoded,
+        views,
+    )

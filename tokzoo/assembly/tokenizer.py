@@ -1,6 +1,8 @@
 """A tokenizer: encoder → quantizer → decoder, as trained and as used."""
 
+import math
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,9 +11,10 @@ from torch import Tensor, nn
 
 from tokzoo.assembly.build import build_parts
 from tokzoo.assembly.weights import load_weights, save_weights
+from tokzoo.contracts.configs import Config
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.interfaces import Decoder, Encoder, Quantizer
-from tokzoo.contracts.specs import Chain
+from tokzoo.contracts.specs import PREFIX_DECODING, Chain
 from tokzoo.recipes.models import PARTS, Recipe
 from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.saved import DESCRIPTION, WEIGHTS, Saved
@@ -26,6 +29,9 @@ class Tokenizer(nn.Module):
     Attributes:
         recipe: what it was made from.
         chain: the shapes its parts agreed on; ``chain.codes`` describes the codes.
+        sampler: how a generative decoder draws images.
+        prefixes: from how many leading code positions images can be decoded, in rising order; all of them alone where
+            neither quantizer nor decoder provides ``"prefix_decoding"``.
     """
 
     def __init__(self, recipe: Recipe, chain: Chain) -> None:
@@ -36,6 +42,8 @@ class Tokenizer(nn.Module):
         self.encoder: Encoder = encoder
         self.quantizer: Quantizer = quantizer
         self.decoder: Decoder = decoder
+        self.sampler: Config = recipe.sampler.decoder
+        self.prefixes = _prefixes(recipe, chain)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -53,24 +61,40 @@ class Tokenizer(nn.Module):
         return codes
 
     @torch.no_grad()
-    def decode(self, codes: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Images ``[B, C, H, W]`` of codes, clamped to [-1, 1]; ``generator`` seeds a generative decoder.
+    def decode(self, codes: Tensor, seeds: Tensor | None = None) -> Tensor:
+        """Images ``[B, C, H, W]`` of codes, clamped to [-1, 1]. Call ``eval()`` first.
+
+        Args:
+            codes: int64 ``[B, M]`` or ``[B, M, L]``; of ordered tokens perhaps the first alone, one of ``prefixes``.
+            seeds: int64 ``[B]``, for a generative decoder: image i depends on its codes and seed alone. None: 0.
 
         Raises:
             TokzooError: codes of another shape or type, or outside the vocabulary.
         """
         self._check_codes(codes)
-        return self.decoder.decode(self.quantizer.decode(codes), generator).clamp(-1.0, 1.0)
+        return self._decode(self.quantizer.decode(codes), seeds)
 
     @torch.no_grad()
-    def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Reconstructions clamped to [-1, 1], and the codes they were decoded from (None: continuous)."""
+    def reconstruct(self, images: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Reconstructions clamped to [-1, 1], and the codes they were decoded from (None: continuous).
+
+        ``seeds`` as in :meth:`decode`.
+        """
         if self.chain.codes is None:
             self._check_images(images)
-            latent = self.quantizer(self.encoder(images).latent).latent
-            return self.decoder.decode(latent).clamp(-1.0, 1.0), None
+            return self._decode(self.quantizer(self.encoder(images).latent).latent, seeds), None
         codes = self.encode(images)
-        return self.decoder.decode(self.quantizer.decode(codes)).clamp(-1.0, 1.0), codes
+        return self._decode(self.quantizer.decode(codes), seeds), codes
+
+    def from_prefix(self, codes: Tensor, count: int, seeds: Tensor | None = None) -> Tensor:
+        """Images of the longest prefix of at most ``count`` code positions; at least the shortest there is."""
+        length = max((each for each in self.prefixes if each <= count), default=self.prefixes[0])
+        return self.decode(codes[:, :length], seeds)
+
+    def _decode(self, latent: Tensor, seeds: Tensor | None) -> Tensor:
+        if seeds is None:
+            seeds = torch.zeros(len(latent), dtype=torch.int64, device=latent.device)
+        return self.decoder.decode(latent, seeds, self.sampler).clamp(-1.0, 1.0)
 
     def _check_images(self, images: Tensor) -> None:
         expected = (self.chain.image.channels, *self.chain.image.size)
@@ -84,10 +108,12 @@ class Tokenizer(nn.Module):
         if spec is None:
             raise TokzooError(f"quantizer '{self.recipe.quantizer.use}' is continuous: there are no codes to decode")
         expected = spec.batch_shape(1)[1:]
-        if codes.dtype != torch.int64 or codes.ndim != 1 + len(expected) or codes.shape[1:] != expected:
+        fits = codes.ndim == 1 + len(expected) and codes.shape[2:] == expected[1:] and codes.shape[1] in self.prefixes
+        if codes.dtype != torch.int64 or not fits:
             shape = ", ".join(map(str, expected))
             raise TokzooError(f"expected codes [B, {shape}] of int64, found {codes.dtype} {list(codes.shape)}")
-        vocab = codes.new_tensor(spec.vocab) if spec.levels > 1 else spec.vocab[0]
+        sizes = spec.vocab[: codes.shape[1]] if spec.vocab_by == "position" else spec.vocab
+        vocab = codes.new_tensor(sizes) if len(spec.vocab) > 1 else spec.vocab[0]
         if codes.numel() and bool(((codes < 0) | (codes >= vocab)).any()):
             raise TokzooError(f"codes outside the vocabulary: {spec} begin at 0 and end before that")
 
@@ -119,6 +145,17 @@ class Tokenizer(nn.Module):
         tokenizer = cls(recipe, chain)
         load_weights(tokenizer, saved.folder / WEIGHTS)
         return tokenizer.to(device).eval()
+
+
+def _prefixes(recipe: Recipe, chain: Chain) -> tuple[int, ...]:
+    """The numbers of leading code positions from which images can be decoded."""
+    if chain.codes is None:
+        return ()
+    every = tuple(range(1, chain.codes.positions + 1))
+    if PREFIX_DECODING in recipe.quantizer.config.provides:
+        return tuple(accumulate(map(math.prod, chain.codes.segments))) if chain.codes.segments else every
+    # Where codes stand for latent positions one by one, fewer codes are fewer positions.
+    return every if PREFIX_DECODING in recipe.decoder.config.provides and not chain.codes.segments else every[-1:]
 
 
 def _solved(saved: Saved, content: Mapping[str, Any], registry: Registry) -> tuple[Recipe, Chain]:

@@ -79,8 +79,8 @@ def make_cell(recipe: Recipe, track: Track, seed: int, catalogue: Catalogue) -> 
     try:
         chain = solve(recipe, image, classes, catalogue)
         probe = probe_of(recipe, track) if chain.codes is not None else None
-        if probe is not None and chain.codes is not None:
-            check_probe(probe, chain.codes, classes, catalogue)
+        if probe is not None:
+            check_probe(probe, recipe, chain, catalogue)
     except Refusal as refusal:
         raise Refusal(f"{recipe.name} does not fit together. {refusal}") from None
     data = {

@@ -38,13 +38,13 @@ def tokenizer(bench: Workbench) -> Output:
         cell.seed,
         bench.device,
     )
-    around = bench.around("tokenizer")
-    Trainer(task, cell.recipe.train.tokenizer, cell.track.tokenizer, cell.seed, around).run()
-    task.tokenizer.save(around.folder)
+    context = bench.context("tokenizer")
+    Trainer(task, cell.recipe.train.tokenizer, cell.track.tokenizer, cell.seed, context).run()
+    task.tokenizer.save(context.folder)
     files = [WEIGHTS, DESCRIPTION]
     heads = task.objective.regularizers.state_dict()
     if heads:
-        save_weights(heads, around.folder / REGULARIZERS)
+        save_weights(heads, context.folder / REGULARIZERS)
         files.append(REGULARIZERS)
     return Output(files)
 
@@ -75,7 +75,7 @@ def _ar_task(bench: Workbench, probe: Probe) -> CodesTask:
         return LiveARTask(probe, bench.tokenizer, bench.dataset.train, cell.track.augment, cell.seed, bench.device)
     learned = CodeSet.load(bench.folder("codes") / (TEN_CROPS if how == "ten-crop" else TRAIN_CODES))
     quantizer = bench.tokenizer.quantizer
-    return ARTask(probe, cell.chain.codes, cell.chain.classes, quantizer, learned, cell.seed, bench.device)
+    return ARTask(probe, cell.chain.tokens, quantizer, learned, cell.seed, bench.device)
 
 
 def ar(bench: Workbench) -> Output:
@@ -83,9 +83,9 @@ def ar(bench: Workbench) -> Output:
     cell = bench.cell
     assert cell.probe is not None
     task = _ar_task(bench, cell.probe)
-    around = bench.around("ar")
-    Trainer(task, cell.probe.train, cell.probe, cell.seed, around).run()
-    save_weights(task.module.state_dict(), around.folder / MODEL)
+    context = bench.context("ar")
+    Trainer(task, cell.probe.train, cell.probe, cell.seed, context).run()
+    save_weights(task.module.state_dict(), context.folder / MODEL)
     return Output([MODEL])
 
 

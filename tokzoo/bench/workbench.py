@@ -22,7 +22,7 @@ from tokzoo.data.files import read_json, write_json
 from tokzoo.registry.component import import_target
 from tokzoo.registry.plugins import Registry
 from tokzoo.training.checkpoint import CHECKPOINT
-from tokzoo.training.loop import Surroundings
+from tokzoo.training.loop import RunContext
 
 MODEL = "model.safetensors"
 """Of the AR model, in the folder of its stage."""
@@ -73,7 +73,7 @@ class Workbench:
         if self.cell.probe is None or self.cell.chain.codes is None:
             return None
         quantizer = self.tokenizer.quantizer
-        model = build_ar(self.cell.probe.ar, self.cell.chain.codes, self.cell.chain.classes, quantizer)
+        model = build_ar(self.cell.probe.ar, self.cell.chain.tokens, quantizer)
         load_weights(model, self.folder("ar") / MODEL)
         return model.to(self.device).eval()
 
@@ -86,14 +86,14 @@ class Workbench:
         """A stage's folder in the cache."""
         return self.cache.path(self.stages[stage])
 
-    def around(self, stage: str) -> Surroundings:
+    def context(self, stage: str) -> RunContext:
         """Where a training stage runs."""
-        return Surroundings(
+        return RunContext(
             self.folder(stage),
             self.device,
             self.checkpoint_seconds,
-            lambda event: self.report(stage, event),
-            self.stopping,
+            report=lambda event: self.report(stage, event),
+            stopping=self.stopping,
         )
 
 

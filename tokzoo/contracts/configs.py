@@ -23,6 +23,7 @@ from tokzoo.contracts.specs import (
     Layout,
     MetricInfo,
     Tap,
+    Tokens,
 )
 
 
@@ -49,7 +50,11 @@ class ComponentConfig(Config):
     """Base of every component's config."""
 
     provides: ClassVar[frozenset[str]] = frozenset()
-    """Capabilities others may rely on, such as ``"assignment"`` (see ``contracts.capabilities``)."""
+    """Capabilities others may rely on, such as ``"assignment"`` (see ``contracts.capabilities``).
+
+    A class variable, or a property where it depends on the config's values: it is always read from an instance. The
+    same holds for ``requires``, an encoder's ``layout``, and the ``sampler`` of a decoder or an AR model.
+    """
 
     requires: ClassVar[frozenset[str]] = frozenset()
     """Capabilities this component needs some other component of the tokenizer to provide."""
@@ -82,6 +87,10 @@ class EncoderConfig(ComponentConfig):
     def feature_map_spec(self, image: ImageSpec) -> FeatureMapSpec | None:
         """The feature map handed on beside the latent, if there is one."""
         return None
+
+    def hidden_spec(self, tap: Tap, image: ImageSpec) -> HiddenSpec:
+        """The hidden states served at ``tap``."""
+        raise Refusal(f"serves no hidden states (asked for tap {tap!r})")
 
 
 class QuantizerConfig(ComponentConfig):
@@ -143,6 +152,10 @@ class RegularizerConfig(ComponentConfig):
         """The decoder taps it reads."""
         return ()
 
+    def encoder_taps(self) -> tuple[Tap, ...]:
+        """The encoder taps it reads."""
+        return ()
+
     def accepts(self, chain: Chain) -> None:
         """Raise :class:`Refusal` unless it can work in this tokenizer."""
 
@@ -160,8 +173,8 @@ class ARConfig(ComponentConfig):
     """The config model of its sampler (temperature, top-k, guidance …)."""
 
     @abstractmethod
-    def accepts(self, codes: CodeSpec, classes: int | None) -> None:
-        """Raise :class:`Refusal` unless it can learn such codes."""
+    def accepts(self, tokens: Tokens) -> None:
+        """Raise :class:`Refusal` unless it can learn such tokens."""
 
 
 class DatasetConfig(ComponentConfig):

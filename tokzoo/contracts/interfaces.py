@@ -1,9 +1,9 @@
 """The interfaces every component implements. A component is built from its config and the shapes it was promised."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +20,27 @@ from tokzoo.contracts.outputs import (
     StepContext,
     View,
 )
-from tokzoo.contracts.specs import Chain, CodeSpec, ImageSpec, LatentSpec, Tap
+from tokzoo.contracts.specs import Chain, CodeSpec, ImageSpec, LatentSpec, Tap, Tokens
 
 
-class Encoder(nn.Module, ABC):
-    """Images to a latent."""
+class ComponentModule(nn.Module):
+    """What every component that is a torch module has in common."""
 
-    def __init__(self, config: Any, image: ImageSpec, latent: LatentSpec) -> None:
+    def start(self) -> None:
+        """Called once in every process that trains, when all parts are built and before a checkpoint is restored.
+
+        Pretrained weights are read here and nowhere else, so that a saved tokenizer loads without them; building a
+        component reads no file but its own package's. What is drawn at random here moves no other component's start.
+
+        Raises:
+            TokzooError: a file of weights is missing or holds something else; with its source and the field to set.
+        """
+
+
+class Encoder(ComponentModule, ABC):
+    """Images to a latent. Keeps the hidden states of ``taps`` and no others."""
+
+    def __init__(self, config: Any, image: ImageSpec, latent: LatentSpec, taps: tuple[Tap, ...] = ()) -> None:
         super().__init__()
         self.config = config
 
@@ -35,7 +49,7 @@ class Encoder(nn.Module, ABC):
         """Encode ``[B, C, H, W]`` in [-1, 1] to a latent ``[B, N, c]`` as the config's ``latent_spec`` promised."""
 
 
-class Quantizer(nn.Module, ABC):
+class Quantizer(ComponentModule, ABC):
     """A latent to codes and back.
 
     Its state is parameters and buffers. What only training needs (usage counters, reservoirs) goes into buffers with
@@ -66,7 +80,7 @@ class Quantizer(nn.Module, ABC):
         return ()
 
 
-class Decoder(nn.Module, ABC):
+class Decoder(ComponentModule, ABC):
     """A quantized latent to images. Keeps the hidden states of ``taps`` and no others."""
 
     def __init__(self, config: Any, latent: LatentSpec, image: ImageSpec, taps: tuple[Tap, ...] = ()) -> None:
@@ -77,12 +91,21 @@ class Decoder(nn.Module, ABC):
     def forward(self, latent: Tensor, target: Tensor | None = None) -> Decoded:
         """Decode ``[B, N, c]``; ``target`` (training only) is for decoders that learn by their own loss."""
 
-    def decode(self, latent: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Images of a latent; ``generator`` seeds a generative decoder."""
+    def decode(self, latent: Tensor, seeds: Tensor, sampler: Any = None) -> Tensor:
+        """Images of a latent ``[B, N, c]``; image i depends on ``latent[i]`` and ``seeds[i]`` (int64) alone.
+
+        Args:
+            latent: quantized. Where the decoder provides ``"prefix_decoding"``, perhaps its first positions alone.
+            seeds: ``[B]``; what a decoder that draws nothing does not look at.
+            sampler: of the config's ``sampler`` type; None: its defaults.
+        """
         return self.forward(latent).images
 
+    def share(self, encoder: Encoder) -> None:
+        """Called once, when both are built: a decoder that shares weights with its encoder takes them here."""
 
-class Regularizer(nn.Module):
+
+class Regularizer(ComponentModule):
     """One term of the objective: implements any of ``transform``, ``views`` and ``terms``."""
 
     def __init__(self, config: Any, chain: Chain) -> None:
@@ -100,6 +123,19 @@ class Regularizer(nn.Module):
     def terms(self, state: Pass) -> dict[str, Tensor]:
         """Unweighted scalars by name; a term named "" is logged under the regularizer's role alone."""
         return {}
+
+    def adapt(self, own: Tensor, others: Mapping[str, Tensor], state: Pass) -> Tensor | None:
+        """A factor for all of its terms that follows from gradients, as VQGAN's adaptive weight does; None: none.
+
+        Args:
+            own: the weighted sum of its terms in this pass, differentiable.
+            others: the same of each that does not adapt, by role (and of ``"quantizer"`` and ``"decoder"``).
+            state: the pass.
+
+        Returns:
+            A detached scalar; ``tokzoo.nn.adaptive_weight`` computes the usual one.
+        """
+        return None
 
 
 class ImageTerm(Regularizer):
@@ -124,7 +160,7 @@ class ImageTerm(Regularizer):
 
 
 class Adversary(Regularizer):
-    """A regularizer with a player of its own, trained in alternation with the tokenizer."""
+    """A regularizer with parameters and an optimizer of its own, trained in alternation with the tokenizer."""
 
     @abstractmethod
     def adversary_parameters(self) -> Iterable[nn.Parameter]:
@@ -135,12 +171,31 @@ class Adversary(Regularizer):
         """Its own loss terms, on views whose images are detached."""
 
 
-class ARModel(nn.Module, ABC):
-    """A model of codes. ``quantizer`` (frozen) is for models that read latents (VAR)."""
+class ARModel(ComponentModule, ABC):
+    """A model of the tokens of a frozen tokenizer."""
 
-    def __init__(self, config: Any, codes: CodeSpec, classes: int | None, quantizer: Quantizer | None = None) -> None:
+    def __init__(self, config: Any, tokens: Tokens, quantizer: Quantizer | None = None) -> None:
         super().__init__()
         self.config = config
+        # In a tuple, where torch does not register it: it is neither saved with this model nor one of its parameters.
+        self._held = () if quantizer is None else (quantizer,)
+
+    @property
+    def quantizer(self) -> Quantizer:
+        """The frozen quantizer that made the codes, for a model whose config ``requires`` something of the tokenizer.
+
+        Raises:
+            TokzooError: it was built without one.
+        """
+        if not self._held:
+            raise TokzooError(f"{type(self).__name__} is given the quantizer only if its config's requires names a use")
+        return self._held[0]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for held in self._held if recurse else ():
+            held._apply(fn)  # type: ignore[no-untyped-call]
+        return self
 
     @property
     @abstractmethod
@@ -153,6 +208,14 @@ class ARModel(nn.Module, ABC):
 
         In training mode, dropout and label dropout draw from torch's global generator, seeded by the loop each step.
         """
+
+    def likelihood(self, codes: Tensor, labels: Tensor | None, seeds: Tensor) -> ARLoss:
+        """The loss of held-out codes, in eval mode; image i's depends on its codes, label and ``seeds[i]`` alone.
+
+        For a model whose loss is drawn at random (the masks of MaskGIT), ``seeds`` int64 ``[B]`` decides the draws.
+        """
+        loss: ARLoss = self(codes, labels)
+        return loss
 
     @abstractmethod
     def sample(self, labels: Tensor | None, sampler: Any, seeds: Tensor) -> Tensor:
@@ -210,8 +273,8 @@ class Dataset(ABC):
         self.config = config
 
 
-class Teacher(nn.Module, ABC):
-    """A frozen network."""
+class Teacher(ComponentModule, ABC):
+    """A frozen network; its weights are read in :meth:`start`."""
 
     def __init__(self, config: Any, image: ImageSpec) -> None:
         super().__init__()
@@ -224,12 +287,18 @@ class Teacher(nn.Module, ABC):
 
 @dataclass(slots=True)
 class ReconstructionBatch:
-    """What a reconstruction metric sees: images in [-1, 1], reconstructions clamped to it, codes if there are any."""
+    """What a reconstruction metric sees: images in [-1, 1], reconstructions clamped to it, codes if there are any.
+
+    Attributes:
+        from_prefix: where the tokenizer's tokens are ordered, its reconstructions from the longest prefix that can be
+            decoded of at most so many tokens; None elsewhere.
+    """
 
     images: Tensor
     reconstructions: Tensor
     codes: Tensor | None
     labels: Tensor | None
+    from_prefix: Callable[[int], Tensor] | None = None
 
 
 @dataclass(slots=True)

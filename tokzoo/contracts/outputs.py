@@ -29,10 +29,17 @@ class Progress:
 
 @dataclass(slots=True)
 class Encoded:
-    """An encoder's output: the latent ``[B, N, c]``, and the feature map ``[B, C', h, w]`` if it has one."""
+    """An encoder's output.
+
+    Attributes:
+        latent: ``[B, N, c]``.
+        feature_map: ``[B, C', h, w]``, if it has one.
+        hidden: hidden states ``{tap: [B, T, D]}`` of the taps it was built with.
+    """
 
     latent: Tensor
     feature_map: Tensor | None = None
+    hidden: dict[Tap, Tensor] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -92,15 +99,24 @@ class Pass:
 
 @dataclass(slots=True)
 class Assignment:
-    """How near each latent is to each code, as factors: ``logits[m, k] = -scale · ‖queries[m] - codes[k]‖²``.
+    """One factor of how near latents are to codes: ``logits[m, k] = -scale · ‖queries[m] - codes[k]‖² + bias[k]``.
 
-    Never an M×K tensor: whoever needs the logits makes them in chunks. Attributes: queries ``[M, d]``,
-    codes ``[K, d]``, scale > 0.
+    Where codes are combinations (levels, groups, bits), a quantizer gives one factor for each of their parts. Dot
+    products are exact too, up to what no softmax sees: ``q·e`` has ``scale = 1/2`` and ``bias = ‖e‖² / 2``.
+
+    Never an M×K tensor: whoever needs the logits makes them in chunks.
+
+    Attributes:
+        queries: ``[M, d]``.
+        codes: ``[K, d]``.
+        scale: > 0.
+        bias: ``[K]``, or None.
     """
 
     queries: Tensor
     codes: Tensor
     scale: float = 1.0
+    bias: Tensor | None = None
 
 
 @dataclass(slots=True)

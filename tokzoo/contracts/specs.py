@@ -1,7 +1,7 @@
 """What flows between components, as shapes: agreed before any weight exists, and without torch."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Layout = Literal["grid", "sequence"]
@@ -9,11 +9,14 @@ Layout = Literal["grid", "sequence"]
 
 ASSIGNMENT = "assignment"
 FEATURE_MAP_DECODING = "feature_map_decoding"
+NEXT_SCALE = "next_scale"
+PREFIX_DECODING = "prefix_decoding"
+LAST_LAYER = "last_layer"
 CROPS = "crops"
-"""Names of capabilities: ``contracts.capabilities`` has the methods of the first two, ``Split.crop`` is the third."""
+"""Names of capabilities: ``contracts.capabilities`` says what each promises; ``"crops"`` is ``Split.crop``."""
 
 Tap = int | str
-"""Where a decoder is read: a layer number (1-based, after that layer) or a name."""
+"""Where an encoder or a decoder is read: a layer number (1-based, after that layer) or a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +65,33 @@ class CodeSpec:
 
     Attributes:
         shape: the arrangement of the M positions, ``(h, w)`` row-major or ``(n,)``.
-        vocab: the number of codes of each level (residual and product quantizers have several).
-        segments: lengths of the consecutive groups of positions where codes are not one per latent position (VAR's
-            scales); None otherwise.
+        vocab: the number of codes of each level (residual and product quantizers have several), or of each position.
+        segments: the shapes of consecutive groups of positions where codes are not one per latent position (VAR's
+            scales, ``((1, 1), (2, 2), (4, 4))``); None otherwise.
+        vocab_by: ``"level"``, or ``"position"`` where each position has its own vocabulary and there is one level.
+
+    Raises:
+        ValueError: ``vocab`` by position has another length than there are positions.
     """
 
     shape: tuple[int, ...]
     vocab: tuple[int, ...]
-    segments: tuple[int, ...] | None = None
+    segments: tuple[tuple[int, ...], ...] | None = None
+    vocab_by: Literal["level", "position"] = "level"
+
+    def __post_init__(self) -> None:
+        if self.vocab_by == "position" and len(self.vocab) != self.positions:
+            raise ValueError(f"{len(self.vocab)} vocabularies of {self.positions} positions")
 
     @property
     def positions(self) -> int:
         """M, the number of code positions per image."""
-        return sum(self.segments) if self.segments else math.prod(self.shape)
+        return sum(map(math.prod, self.segments)) if self.segments else math.prod(self.shape)
 
     @property
     def levels(self) -> int:
         """L, the number of codes at each position."""
-        return len(self.vocab)
+        return len(self.vocab) if self.vocab_by == "level" else 1
 
     @property
     def tokens(self) -> int:
@@ -87,9 +99,15 @@ class CodeSpec:
         return self.positions * self.levels
 
     @property
+    def largest(self) -> int:
+        """The largest vocabulary: every code lies in ``[0, largest)``."""
+        return max(self.vocab)
+
+    @property
     def bits_per_image(self) -> float:
-        """Raw size of the code, ``M · Σ log2(vocab)``: what it costs without an entropy coder."""
-        return self.positions * sum(math.log2(size) for size in self.vocab)
+        """Raw size of the code, ``Σ log2(vocab)`` over its tokens: what it costs without an entropy coder."""
+        bits = sum(math.log2(size) for size in self.vocab)
+        return bits if self.vocab_by == "position" else self.positions * bits
 
     def batch_shape(self, batch: int) -> tuple[int, ...]:
         """The shape of the codes of ``batch`` images."""
@@ -97,7 +115,26 @@ class CodeSpec:
 
     def __str__(self) -> str:
         place = "×".join(map(str, self.shape)) if self.segments is None else f"{self.positions}"
-        return f"{place} codes of {'×'.join(map(str, self.vocab))}"
+        if self.vocab_by == "level":
+            return f"{place} codes of {'×'.join(map(str, self.vocab))}"
+        return f"{place} codes of {min(self.vocab)} to {max(self.vocab)}, by position"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What an AR model learns, and what it may know of the tokenizer that made it.
+
+    Attributes:
+        codes: None where the tokenizer is continuous, and the latent itself is what could be learned.
+        latent: the quantized latent that the codes stand for.
+        classes: the number of classes a sample may be asked to be of; None without labels.
+        provides: the capabilities of the tokenizer's parts.
+    """
+
+    codes: CodeSpec | None
+    latent: LatentSpec
+    classes: int | None = None
+    provides: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +158,8 @@ class Chain:
         codes: None for a continuous quantizer; the code, AR and generation stages are then not applicable.
         quantized: the latent the quantizer hands to the decoder.
         hidden: the taps that regularizers asked for, as the decoder serves them.
+        encoder_hidden: the same of the encoder's taps.
+        provides: the capabilities of the three parts.
     """
 
     image: ImageSpec
@@ -130,6 +169,13 @@ class Chain:
     codes: CodeSpec | None
     feature_map: FeatureMapSpec | None
     hidden: dict[Tap, HiddenSpec]
+    encoder_hidden: dict[Tap, HiddenSpec] = field(default_factory=dict)
+    provides: frozenset[str] = frozenset()
+
+    @property
+    def tokens(self) -> Tokens:
+        """What an AR model is built from."""
+        return Tokens(self.codes, self.quantized, self.classes, self.provides)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Running metrics: one pass over the data feeds all metrics of a stage."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -36,8 +37,10 @@ def reconstruction(
     built = [build_metric(slot, tokenizer.chain) for slot in metrics]
     for images, labels in feed.in_order(batch):
         reconstructions, codes = tokenizer.reconstruct(images)
+        ordered = codes is not None and len(tokenizer.prefixes) > 1
+        from_prefix = partial(tokenizer.from_prefix, codes) if codes is not None and ordered else None
         for metric in built:
-            metric.update(ReconstructionBatch(images, reconstructions, codes, labels))
+            metric.update(ReconstructionBatch(images, reconstructions, codes, labels, from_prefix))
     return _results(built)
 
 

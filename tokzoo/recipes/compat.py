@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from tokzoo.contracts.configs import MetricConfig
 from tokzoo.contracts.errors import Broken, Refusal, TokzooError, describe, suggest
-from tokzoo.contracts.specs import CodeSpec, ImageSpec
+from tokzoo.contracts.specs import ImageSpec, Tokens
 from tokzoo.recipes.models import PARTS
 from tokzoo.recipes.resolver import example_slot
 from tokzoo.recipes.slots import Slot
@@ -152,11 +152,15 @@ class _Survey:
         for encoder, quantizer in product(found["encoder"], found["quantizer"]):
             first = {"encoder": encoder, "quantizer": quantizer}
             coded = _tried(self._code, first)
-            models = self._learners(found["ar"], coded)
+            # What an AR model says depends on a decoder by nothing but its capabilities.
+            learners: dict[frozenset[str], dict[str | None, _No | None]] = {}
             for decoder in found["decoder"]:
                 parts = {**first, "decoder": decoder}
                 decoded = coded if isinstance(coded, _No) else _tried(self._decode, parts, coded)
-                for ar, learned in models.items():
+                provides = _provides(parts.values())
+                if provides not in learners:
+                    learners[provides] = self._learners(found["ar"], coded, parts)
+                for ar, learned in learners[provides].items():
                     no = decoded or learned
                     why = (no.text, no.kind) if no else ()
                     yield Fit(encoder.name, quantizer.name, decoder.name, ar, *why)
@@ -171,16 +175,26 @@ class _Survey:
     def _decode(self, parts: Mapping[str, _Candidate], coded: Coded) -> None:
         self._solver(parts).chain(coded)
 
-    def _learn(self, model: _Candidate, codes: CodeSpec) -> None:
-        _ask(AR_EDGE, _slot(model), lambda c: c.accepts(codes, self.classes))
+    def _learn(self, model: _Candidate, coded: Coded, parts: Mapping[str, _Candidate]) -> None:
+        slots = {place: part.slot for place, part in parts.items() if isinstance(part.slot, Slot)}
+        tokens = Tokens(coded.codes, coded.quantized, self.classes, _provides(parts.values()))
+        Solver(slots, {}, self.image, self.classes, _ask).learned(_slot(model), tokens)
 
-    def _learners(self, models: list[_Candidate], coded: Coded | _No) -> dict[str | None, _No | None]:
+    def _learners(
+        self, models: list[_Candidate], coded: Coded | _No, parts: Mapping[str, _Candidate]
+    ) -> dict[str | None, _No | None]:
         """What each AR model says to the codes; where there are none, there is nobody to ask."""
         if isinstance(coded, _No):
             return {model.name: None for model in models} or {None: None}
         if coded.codes is None or not models:
             return {None: None}
-        return {model.name: _tried(self._learn, model, coded.codes) for model in models}
+        return {model.name: _tried(self._learn, model, coded, parts) for model in models}
+
+
+def _provides(parts: Iterable[_Candidate]) -> frozenset[str]:
+    """The capabilities of the parts that could be made."""
+    slots = [part.slot for part in parts if isinstance(part.slot, Slot)]
+    return frozenset().union(*(slot.config.provides for slot in slots))
 
 
 def _tried(walk: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T | _No:

@@ -20,6 +20,7 @@ from tokzoo.contracts.specs import (
     ImageSpec,
     LatentSpec,
     Tap,
+    Tokens,
 )
 from tokzoo.recipes.models import PARTS, Probe, Recipe
 from tokzoo.recipes.resolver import Resolver, example_slot
@@ -81,8 +82,17 @@ class Solver:
         """The whole chain, once the decoder and the regularizers agree to it."""
         image, quantized = self.image, coded.quantized
         self.ask("quantizer → decoder", self.parts["decoder"], lambda c: c.accepts(quantized, image))
-        hidden = self._taps(quantized)
-        chain = Chain(image, self.classes, coded.latent, quantized, coded.codes, coded.feature_map, hidden)
+        chain = Chain(
+            image,
+            self.classes,
+            coded.latent,
+            quantized,
+            coded.codes,
+            coded.feature_map,
+            hidden=self._taps(quantized),
+            encoder_hidden=self._encoder_taps(),
+            provides=self.provides,
+        )
         self._check_capabilities()
         self._check_feature_map(chain)
         for role, slot in self.regularizers.items():
@@ -114,6 +124,27 @@ class Solver:
 
                 hidden[tap] = self.ask(f"decoder → regularizers.{role}", self.parts["decoder"], serve)
         return hidden
+
+    def _encoder_taps(self) -> dict[Tap, HiddenSpec]:
+        hidden: dict[Tap, HiddenSpec] = {}
+        for role, slot in self.regularizers.items():
+            for tap in self.ask(f"tokenizer → regularizers.{role}", slot, lambda c: c.encoder_taps()):
+
+                def serve(encoder: Any, tap: Tap = tap) -> HiddenSpec:
+                    return _promised(encoder.hidden_spec(tap, self.image), HiddenSpec, "hidden_spec")
+
+                hidden[tap] = self.ask(f"encoder → regularizers.{role}", self.parts["encoder"], serve)
+        return hidden
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """The capabilities of the parts."""
+        return frozenset().union(*(part.config.provides for part in self.parts.values()))
+
+    def learned(self, ar: Slot, tokens: Tokens) -> None:
+        """Have an AR model agree to the tokens, and find in the tokenizer what it requires."""
+        self.ask(AR_EDGE, ar, lambda c: c.accepts(tokens))
+        self.ask(AR_EDGE, ar, partial(_check_provided, others=list(self.parts.values())))
 
     def _check_capabilities(self) -> None:
         places = {**self.parts, **{f"regularizers.{role}": slot for role, slot in self.regularizers.items()}}
@@ -224,9 +255,11 @@ def solve(recipe: Recipe, image: ImageSpec, classes: int | None, catalogue: Cata
     return solver.chain(solver.coded())
 
 
-def check_probe(probe: Probe, codes: CodeSpec, classes: int | None, catalogue: Catalogue) -> None:
-    """Raise :class:`Refusal` unless the AR model can learn such codes."""
+def check_probe(probe: Probe, recipe: Recipe, chain: Chain, catalogue: Catalogue) -> None:
+    """Raise :class:`Refusal` unless the AR model can learn what such a tokenizer makes."""
+    parts: dict[str, Slot] = {name: getattr(recipe, name) for name in PARTS}
+    ask = partial(ask_with_hints, catalogue=catalogue)
     try:
-        ask_with_hints(AR_EDGE, probe.ar, lambda c: c.accepts(codes, classes), catalogue)
+        Solver(parts, {}, chain.image, chain.classes, ask).learned(probe.ar, chain.tokens)
     except Refusal as refusal:
-        raise Refusal(f"{refusal} (offered: {codes})") from None
+        raise Refusal(f"{refusal} (offered: {chain.codes})") from None

@@ -12,14 +12,14 @@ from tokzoo.contracts.outputs import ARLoss, Progress
 from tokzoo.contracts.specs import CodeSpec
 from tokzoo.testing import modules
 from tokzoo.testing.modules import descend
-from tokzoo.testing.stand_ins import labels_of, stand_in_quantizer
+from tokzoo.testing.stand_ins import labels_of, stand_in_quantizer, tokens_of
 from tokzoo.testing.subject import BATCH, CLASSES, CannotBuild, Subject
 
 COUNTABLE = (
     CodeSpec((2, 2), (3,)),
     CodeSpec((4,), (3,)),
     CodeSpec((2,), (3, 2)),
-    CodeSpec((2, 2), (3,), segments=(1, 4)),
+    CodeSpec((2, 2), (3,), segments=((1, 1), (2, 2))),
 )
 """Codes whose every sequence can be asked about: of a grid, a sequence, two levels and two scales."""
 
@@ -52,12 +52,15 @@ class ARTrial(modules.Trial):
 
     def plain(self) -> ARModel:
         """The model as it begins."""
-        model: ARModel = self.subject.build(self.codes, self.classes, stand_in_quantizer(self.codes))
+        held = stand_in_quantizer(self.codes) if self.subject.config.requires else None
+        model: ARModel = self.subject.build(tokens_of(self.codes, self.classes), held)
         return model
 
     def given(self) -> Tensor:
         """Codes."""
         shape = self.codes.batch_shape(BATCH)
+        if self.codes.vocab_by == "position":
+            return torch.stack([torch.randint(size, (BATCH,)) for size in self.codes.vocab], 1)
         levels = [torch.randint(size, (BATCH, self.codes.positions)) for size in self.codes.vocab]
         return torch.stack(levels, -1).view(shape)
 
@@ -153,7 +156,7 @@ def countable_trials(subject: Subject) -> list[ARTrial]:
 
 def _takes(subject: Subject, codes: CodeSpec, classes: int | None, refusals: list[str]) -> bool:
     try:
-        cast(ARConfig, subject.config).accepts(codes, classes)
+        cast(ARConfig, subject.config).accepts(tokens_of(codes, classes))
     except Refusal as refusal:
         refusals.append(str(refusal))
         return False
@@ -164,7 +167,7 @@ def assert_in_range(samples: Tensor, codes: CodeSpec, count: int) -> None:
     """Fail unless ``count`` samples are codes of this kind."""
     found, wanted = f"{samples.dtype} {tuple(samples.shape)}", f"torch.int64 {codes.batch_shape(count)}"
     assert found == wanted, f"samples are {found}, promised {wanted}"
-    for level, size in enumerate(codes.vocab):
-        these = samples if codes.levels == 1 else samples[..., level]
+    for number, size in enumerate(codes.vocab):
+        these = samples if len(codes.vocab) == 1 else samples[..., number]
         low, high = int(these.min()), int(these.max())
         assert 0 <= low <= high < size, f"sampled codes from {low} to {high} in a vocabulary of {size}"

@@ -59,17 +59,21 @@ def samples_follow_the_likelihood(subject: Subject) -> None:
 
 def sequences_of(codes: CodeSpec) -> Tensor:
     """Every possible image's codes, ``[S, M]`` or ``[S, M, L]``, in the order of :func:`numbers_of`."""
-    sizes = codes.vocab * codes.positions
-    every = torch.tensor(list(itertools.product(*map(range, sizes))))
+    every = torch.tensor(list(itertools.product(*map(range, _sizes(codes)))))
     return every.view(codes.batch_shape(len(every)))
 
 
 def numbers_of(samples: Tensor, codes: CodeSpec) -> Tensor:
     """The place of each of ``[B, …]`` among all sequences."""
     numbers = torch.zeros(len(samples), dtype=torch.int64)
-    for size, column in zip(codes.vocab * codes.positions, samples.flatten(1).unbind(1), strict=True):
+    for size, column in zip(_sizes(codes), samples.flatten(1).unbind(1), strict=True):
         numbers = numbers * size + column
     return numbers
+
+
+def _sizes(codes: CodeSpec) -> tuple[int, ...]:
+    """The vocabulary of each token."""
+    return codes.vocab if codes.vocab_by == "position" else codes.vocab * codes.positions
 
 
 @torch.no_grad()

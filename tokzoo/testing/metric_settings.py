@@ -113,7 +113,7 @@ def _generation(chain: Chain) -> GenerationBatch:
 def _representation(chain: Chain) -> RepresentationProbe:
     assert chain.codes is not None
     assert chain.classes is not None
-    model = Unigram(None, chain.codes, chain.classes).eval()
+    model = Unigram(None, chain.tokens).eval()
     codes = [_codes(chain, PROBED) for _ in range(2)]
     labels = torch.arange(PROBED) % chain.classes
     device = torch.device("cpu")
@@ -123,7 +123,7 @@ def _representation(chain: Chain) -> RepresentationProbe:
 def _efficiency(chain: Chain) -> EfficiencyProbe:
     tokenizer = stand_in_tokenizer(chain.image, chain.classes).eval()
     assert tokenizer.chain.codes is not None
-    return EfficiencyProbe(tokenizer, Unigram(None, tokenizer.chain.codes, chain.classes).eval(), _images(chain, 4))
+    return EfficiencyProbe(tokenizer, Unigram(None, tokenizer.chain.tokens).eval(), _images(chain, 4))
 
 
 BATCHES: dict[str, Callable[[Chain], Given]] = {

@@ -86,10 +86,6 @@ class Trial(ABC):
         self.train(module, self.steps, seed)
         return module.eval()
 
-    def replayable(self, module: nn.Module, given: Tensor) -> bool:
-        """Whether a row's answer in eval mode depends on nothing but the row."""
-        return True
-
 
 def images_of(image: ImageSpec) -> Tensor:
     """Images ``[BATCH, C, H, W]`` in [-1, 1], each of another contrast, so that batch statistics would show."""
@@ -205,8 +201,6 @@ def gradients_reach_its_parameters(trial: Trial) -> None:
 def rows_are_independent(trial: Trial) -> None:
     """In eval mode a row's answer is the same alone, in a batch, and in another order."""
     module = trial.trained()
-    if not trial.replayable(module, trial.given()):
-        return
     attempts = 2  # integers may differ where two choices are as good; twice in a row is no accident
     for attempt in range(attempts):
         given = trial.given()

@@ -26,7 +26,7 @@ from tokzoo.testing.stand_ins import (
     stand_in_recipe,
     with_stand_ins,
 )
-from tokzoo.testing.subject import CLASSES, CannotBuild, Subject
+from tokzoo.testing.subject import CLASSES, CannotBuild, Subject, started
 
 ROLE = "tested"
 
@@ -44,7 +44,9 @@ class RegularizerTrial(modules.Trial):
         """The objective."""
         tokenizer = Tokenizer(self.recipe, self.chain)
         error = Squared(SquaredConfig(), self.chain)
-        return Objective(tokenizer, {"error": error, ROLE: self.subject.build(self.chain)})
+        objective = Objective(tokenizer, {"error": error, ROLE: self.subject.build(self.chain)})
+        started(objective.start)
+        return objective
 
     def given(self) -> Tensor:
         """Images."""
@@ -124,7 +126,7 @@ def _trial(subject: Subject, layout: Layout, image: ImageSpec) -> RegularizerTri
 
 def regularizer_of(objective: Objective) -> Regularizer:
     """The regularizer under test."""
-    return objective.players[ROLE]
+    return objective.by_role[ROLE]
 
 
 def keep_teachers_frozen(objective: Objective) -> None:

@@ -11,7 +11,7 @@ from tokzoo.contracts.capabilities import HasAssignment
 from tokzoo.contracts.configs import QuantizerConfig
 from tokzoo.contracts.errors import Refusal
 from tokzoo.contracts.interfaces import Quantizer
-from tokzoo.contracts.outputs import Overwritten, Progress, Quantized, StepContext
+from tokzoo.contracts.outputs import Assignment, Overwritten, Progress, Quantized, StepContext
 from tokzoo.contracts.specs import ASSIGNMENT, CodeSpec, LatentSpec
 from tokzoo.nn.distributed import gather_batch
 from tokzoo.testing.modules import (
@@ -232,14 +232,24 @@ def assignment_is_given_as_promised(subject: Subject) -> None:
         module, given = trial.ready(), trial.given().requires_grad_()
         assert isinstance(module, HasAssignment), f"provides {ASSIGNMENT!r} and has no method assignment"
         factors = module.assignment(given)
-        shapes = {"queries": tuple(factors.queries.shape), "codes": tuple(factors.codes.shape)}
-        right = all(len(shape) == 2 for shape in shapes.values()) and shapes["queries"][1] == shapes["codes"][1]
-        assert right, f"assignment gives {shapes}, not [M, d] and [K, d]"
-        assert factors.scale > 0, f"assignment gives the scale {factors.scale}, which must be above 0"
-        assert_finite({"queries": factors.queries, "codes": factors.codes}, "assignment")
-        assert factors.queries.requires_grad, "the queries of assignment are detached from the latent"
-        (gradient,) = torch.autograd.grad(pull({"queries": factors.queries}), given, allow_unused=True)
+        assert isinstance(factors, Sequence), f"assignment gives a {type(factors).__name__}, not a sequence of factors"
+        for factor in factors:
+            _check_factor(factor)
+        queries = {str(number): factor.queries for number, factor in enumerate(factors)}
+        (gradient,) = torch.autograd.grad(pull(queries), given, allow_unused=True)
         assert gradient is not None, "no gradient reaches the latent through assignment"
+
+
+def _check_factor(factor: Assignment) -> None:
+    shapes = {"queries": tuple(factor.queries.shape), "codes": tuple(factor.codes.shape)}
+    right = all(len(shape) == 2 for shape in shapes.values()) and shapes["queries"][1] == shapes["codes"][1]
+    assert right, f"assignment gives {shapes}, not [M, d] and [K, d]"
+    assert factor.scale > 0, f"assignment gives the scale {factor.scale}, which must be above 0"
+    if factor.bias is not None:
+        found, wanted = tuple(factor.bias.shape), (len(factor.codes),)
+        assert found == wanted, f"assignment gives a bias of the shape {found}, not {wanted}: one for each code"
+    assert_finite({"queries": factor.queries, "codes": factor.codes, "bias": factor.bias}, "assignment")
+    assert factor.queries.requires_grad, "the queries of assignment are detached from the latent"
 
 
 def training_leaves_all_finite(subject: Subject) -> None:

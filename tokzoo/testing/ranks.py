@@ -116,8 +116,9 @@ def find(task: dict[str, Any]) -> Subject:
     registry = load_registry(files)
     latents = tuple(LatentSpec(v["layout"], tuple(v["shape"]), v["channels"]) for v in task["latents"])
     image = ImageSpec(task["image"]["channels"], tuple(task["image"]["size"]))
-    segments = task["codes"]["segments"]
-    codes = CodeSpec(tuple(task["codes"]["shape"]), tuple(task["codes"]["vocab"]), segments and tuple(segments))
+    told = task["codes"]
+    segments = told["segments"] and tuple(map(tuple, told["segments"]))
+    codes = CodeSpec(tuple(told["shape"]), tuple(told["vocab"]), segments, told["vocab_by"])
     entry = registry.components.get(task["kind"], task["name"])
     shapes = {"image": image, "latents": latents, "codes": codes}
     return Subject.of(entry, registry.components, task["fields"], files=files, **shapes)

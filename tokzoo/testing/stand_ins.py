@@ -26,6 +26,7 @@ from tokzoo.contracts.specs import (
     LatentSpec,
     Layout,
     Tap,
+    Tokens,
 )
 from tokzoo.recipes.models import Recipe
 from tokzoo.recipes.resolve import resolve_recipe
@@ -67,8 +68,8 @@ class SequenceEncoderConfig(GridEncoderConfig):
 class StandInEncoder(Encoder):
     """Patches, then a linear map of the positions and one of the channels."""
 
-    def __init__(self, config: Any, image: ImageSpec, latent: LatentSpec) -> None:
-        super().__init__(config, image, latent)
+    def __init__(self, config: Any, image: ImageSpec, latent: LatentSpec, taps: tuple[Tap, ...] = ()) -> None:
+        super().__init__(config, image, latent, taps)
         self.patches = nn.Conv2d(image.channels, WIDTH, 2, stride=2)
         self.mix = nn.Linear(SIDE * SIDE, latent.positions)
         self.project = nn.Linear(WIDTH, latent.channels)
@@ -119,9 +120,9 @@ class Nearest(Quantizer):
         """Rows of the codebook."""
         return F.embedding(codes, self.codebook)
 
-    def assignment(self, latent: Tensor) -> Assignment:
+    def assignment(self, latent: Tensor) -> tuple[Assignment, ...]:
         """Latents and codebook as they are."""
-        return Assignment(latent.flatten(0, -2), self.codebook)
+        return (Assignment(latent.flatten(0, -2), self.codebook),)
 
 
 class StandInDecoderConfig(DecoderConfig):
@@ -178,8 +179,10 @@ class Squared(ImageTerm):
 class Unigram(ARModel):
     """Draws every code by itself: enough for a metric that asks a model."""
 
-    def __init__(self, config: Any, codes: CodeSpec, classes: int | None, quantizer: Quantizer | None = None) -> None:
-        super().__init__(config, codes, classes, quantizer)
+    def __init__(self, config: Any, tokens: Tokens, quantizer: Quantizer | None = None) -> None:
+        super().__init__(config, tokens, quantizer)
+        codes = tokens.codes
+        assert codes is not None
         self.codes = codes
         self.logits = nn.Parameter(torch.randn(max(codes.vocab)))
         self.states = nn.Embedding(max(codes.vocab), WIDTH)
@@ -247,6 +250,12 @@ def stand_in_quantizer(codes: CodeSpec) -> Quantizer | None:
     layout: Layout = "grid" if len(codes.shape) == 2 else "sequence"
     quantizer = Nearest(NearestConfig(codes=codes.vocab[0]), LatentSpec(layout, codes.shape, DIM))
     return quantizer.requires_grad_(False).eval()
+
+
+def tokens_of(codes: CodeSpec, classes: int | None) -> Tokens:
+    """Such codes, of the stand-in quantizer's latent."""
+    layout: Layout = "grid" if len(codes.shape) == 2 else "sequence"
+    return Tokens(codes, LatentSpec(layout, codes.shape, DIM), classes, PROVIDED)
 
 
 def grey(image: ImageSpec) -> ImageSpec:

@@ -1,9 +1,11 @@
 """A component under test: found in a catalogue, configured small, and built for the shapes the kit tries it with."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from tokzoo.assembly.build import build
 from tokzoo.contracts.configs import ComponentConfig
@@ -87,3 +89,19 @@ class Subject:
             raise
         except TokzooError as error:
             raise CannotBuild(str(error)) from error
+
+
+def started(start: Callable[[], None]) -> None:
+    """Start what was built, if it is not there for its shapes alone.
+
+    Raises:
+        CannotBuild: it says that it cannot be started here: its weights are missing.
+    """
+    if torch.get_default_device().type == "meta":
+        return
+    try:
+        start()
+    except (Broken, Refusal):
+        raise
+    except TokzooError as error:
+        raise CannotBuild(str(error)) from error

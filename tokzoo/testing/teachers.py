@@ -14,7 +14,7 @@ from tokzoo.testing import modules
 from tokzoo.testing.counting import assert_counted_without_memory
 from tokzoo.testing.modules import assert_finite, assert_same, images_of, over
 from tokzoo.testing.stand_ins import grey
-from tokzoo.testing.subject import Subject
+from tokzoo.testing.subject import Subject, started
 
 
 class TeacherTrial(modules.Trial):
@@ -27,6 +27,7 @@ class TeacherTrial(modules.Trial):
     def build(self) -> Teacher:
         """The teacher, frozen as ``tokzoo.build_teacher`` freezes it."""
         teacher: Teacher = self.subject.build(self.image)
+        started(teacher.start)
         return teacher.eval().requires_grad_(False)
 
     def given(self) -> Tensor:

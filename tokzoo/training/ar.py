@@ -5,11 +5,11 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from tokzoo.assembly.build import build_ar
+from tokzoo.assembly.build import build_ar, start
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.contracts.interfaces import Quantizer, Split
 from tokzoo.contracts.outputs import ARLoss, Progress
-from tokzoo.contracts.specs import CodeSpec
+from tokzoo.contracts.specs import Tokens
 from tokzoo.data.augment import augment
 from tokzoo.data.batches import Batches
 from tokzoo.data.codes import CodeSet
@@ -17,28 +17,33 @@ from tokzoo.data.config import Augmentation
 from tokzoo.data.feed import DeviceFeed, training_batches
 from tokzoo.data.seeding import derive_seed
 from tokzoo.recipes.models import Probe
-from tokzoo.training.task import Group, Step, Task
+from tokzoo.training.task import Batch, Group, Step, Task
 
 
 class CodesTask(Task):
     """An AR model, initialised from the seed, that learns a batch of codes a step.
 
     Args:
-        frozen: holds the quantizer that made the codes, or is it.
+        tokens: what it learns.
+        quantizer: the one that made the codes.
+        frozen: holds that quantizer, or is it.
     """
+
+    purpose = "ar"
 
     def __init__(
         self,
         probe: Probe,
-        spec: CodeSpec,
-        classes: int | None,
+        tokens: Tokens,
         quantizer: Quantizer,
         frozen: torch.nn.Module,
         seed: int,
         device: torch.device,
     ) -> None:
         torch.manual_seed(derive_seed(seed, "ar"))
-        self.module = build_ar(probe.ar, spec, classes, quantizer).to(device)
+        self.module = build_ar(probe.ar, tokens, quantizer)
+        start(self.module)
+        self.module.to(device)
         # A model that reads latents holds the quantizer: it must stay what made the codes.
         self.frozen = (frozen,)
 
@@ -46,17 +51,20 @@ class CodesTask(Task):
     def codes_of(self, step: int) -> tuple[Tensor, Tensor | None]:
         """The codes int64 and labels of a step, on the device."""
 
-    def player(self) -> Group:
-        """The whole model, but for a quantizer it may hold."""
+    def group(self) -> Group:
+        """The whole model."""
         parameters = dict(self.module.named_parameters())
         return Group(parameters, frozenset(parameters))
 
-    def losses(self, progress: Progress) -> Step:
-        """The model's loss on the step's batch."""
-        codes, labels = self.codes_of(progress.step)
-        loss: ARLoss = self.module(codes, labels, progress)
+    def batch(self, progress: Progress) -> Batch:
+        """The step's codes and labels."""
+        return self.codes_of(progress.step)
+
+    def losses(self, batch: Batch, progress: Progress) -> Step:
+        """The model's loss on codes."""
+        loss: ARLoss = self.module(*batch, progress)
         terms = {} if loss.nats_per_token is None else {"nats_per_token": loss.nats_per_token.detach().mean()}
-        return Step(loss.loss, terms, images=len(codes))
+        return Step(loss.loss, terms)
 
 
 class ARTask(CodesTask):
@@ -65,14 +73,13 @@ class ARTask(CodesTask):
     def __init__(
         self,
         probe: Probe,
-        spec: CodeSpec,
-        classes: int | None,
+        tokens: Tokens,
         quantizer: Quantizer,
         codes: CodeSet,
         seed: int,
         device: torch.device,
     ) -> None:
-        super().__init__(probe, spec, classes, quantizer, quantizer, seed, device)
+        super().__init__(probe, tokens, quantizer, quantizer, seed, device)
         self.codes = codes.codes.to(device)
         self.labels = None if codes.labels is None else codes.labels.to(device)
         self.batches = Batches(len(codes), probe.batch, derive_seed(seed, "ar batches"))
@@ -102,7 +109,7 @@ class LiveARTask(CodesTask):
     ) -> None:
         chain = tokenizer.chain
         assert chain.codes is not None
-        super().__init__(probe, chain.codes, chain.classes, tokenizer.quantizer, tokenizer, seed, device)
+        super().__init__(probe, chain.tokens, tokenizer.quantizer, tokenizer, seed, device)
         self.tokenizer = tokenizer
         self.augmentation = augmentation
         feed = DeviceFeed(split, device)

@@ -22,7 +22,9 @@ def tiny_gpt() -> Callable[..., GPT]:
         shape = {"size": None, "layers": 3, "heads": 2, "width": 16, "ffn_multiple": 8}
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            model = GPT(GPTConfig(**(shape | dropouts | config)), tokzoo.CodeSpec((2, length // 2), (vocab,)), classes)
+            codes = tokzoo.CodeSpec((2, length // 2), (vocab,))
+            tokens = tokzoo.Tokens(codes, tokzoo.LatentSpec("grid", codes.shape, 8), classes)
+            model = GPT(GPTConfig(**(shape | dropouts | config)), tokens)
             for parameter in model.parameters():
                 parameter.data += 0.3 * torch.randn(parameter.shape)
         return model.eval()

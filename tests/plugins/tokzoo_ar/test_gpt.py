@@ -21,9 +21,13 @@ VARIANTS = [
 ]
 
 
+def tokens(shape, vocab, classes):
+    return tokzoo.Tokens(tokzoo.CodeSpec(shape, (vocab,)), tokzoo.LatentSpec("sequence", (1,), 8), classes)
+
+
 def on_meta(config, positions=256, vocab=16384, classes=1000):
     with torch.device("meta"):
-        return GPT(config, tokzoo.CodeSpec((positions,), (vocab,)), classes)
+        return GPT(config, tokens((positions,), vocab, classes))
 
 
 def forced(model, codes, labels, scales=None):
@@ -48,7 +52,7 @@ def test_initialisation():
     torch.manual_seed(0)
     shape = {"size": None, "layers": 2, "heads": 2, "width": 128}
     for adaln in ("full", "shared"):
-        model = GPT(GPTConfig(**shape, adaln=adaln), tokzoo.CodeSpec((64,), (512,)), 10)
+        model = GPT(GPTConfig(**shape, adaln=adaln), tokens((64,), 512, 10))
         zero = {name for name, parameter in model.named_parameters() if not parameter.any()}
         assert "head.weight" in zero
         assert all("modulation." in name for name in zero - {"head.weight"})
@@ -207,7 +211,7 @@ def test_bf16_autocast(tiny_gpt, variant):
 def test_learns_a_class_by_heart():
     torch.manual_seed(0)
     config = GPTConfig(size=None, layers=2, heads=2, width=32, ffn_multiple=16, label_dropout=0.2)
-    model = GPT(config, tokzoo.CodeSpec((2, 3), (11,)), 4)
+    model = GPT(config, tokens((2, 3), 11, 4))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(150):
         optimizer.zero_grad()

@@ -41,22 +41,38 @@ def test_wrong_configs(fields, message):
         GPTConfig(**fields)
 
 
+def tokens(shape, *vocab, **options):
+    codes = tokzoo.CodeSpec(shape, vocab, **options)
+    return tokzoo.Tokens(codes, tokzoo.LatentSpec("sequence", (1,), 8), 1000)
+
+
 def test_codes_of_several_levels_are_refused():
     config = GPTConfig()
-    config.accepts(tokzoo.CodeSpec((16, 16), (512,)), 1000)
-    config.accepts(tokzoo.CodeSpec((4,), (512,), segments=(1, 4, 9)), None)
+    config.accepts(tokens((16, 16), 512))
+    config.accepts(tokens((4,), 512, segments=((1, 1), (2, 2), (3, 3))))
     with pytest.raises(tokzoo.Refusal, match="2 levels"):
-        config.accepts(tokzoo.CodeSpec((16,), (512, 512)), 1000)
+        config.accepts(tokens((16,), 512, 512))
+
+
+def test_what_no_head_is_made_for_is_refused():
+    refused = {
+        "68,719,476,736 codes": tokens((16,), 2**36),
+        "one for each": tokens((2,), 16, 32, vocab_by="position"),
+        "is continuous": tokzoo.Tokens(None, tokzoo.LatentSpec("sequence", (1,), 8), 1000),
+    }
+    for message, learned in refused.items():
+        with pytest.raises(tokzoo.Refusal, match=message):
+            GPTConfig().accepts(learned)
 
 
 def test_codes_without_rows_and_columns_are_refused_by_2d_positions_alone():
     config = GPTConfig(positions="rotary-2d")
-    config.accepts(tokzoo.CodeSpec((16, 8), (512,)), 1000)
-    for codes in (tokzoo.CodeSpec((256,), (512,)), tokzoo.CodeSpec((4, 4), (512,), segments=(1, 4, 16))):
+    config.accepts(tokens((16, 8), 512))
+    for learned in (tokens((256,), 512), tokens((4, 4), 512, segments=((1, 1), (2, 2), (4, 4)))):
         with pytest.raises(tokzoo.Refusal, match="set positions to rotary or learned"):
-            config.accepts(codes, 1000)
-        GPTConfig(positions="rotary").accepts(codes, 1000)
-        GPTConfig().accepts(codes, 1000)
+            config.accepts(learned)
+        GPTConfig(positions="rotary").accepts(learned)
+        GPTConfig().accepts(learned)
 
 
 def test_a_sampler_can_be_checked_before_any_weight_exists():

@@ -22,11 +22,11 @@ def angles(model):
 @pytest.mark.parametrize("positions", ["rotary", "rotary-2d"])
 @pytest.mark.parametrize("adaln", ["none", "full", "shared"])
 def test_rotary_positions_are_no_parameters(positions, adaln):
-    codes = tokzoo.CodeSpec((16, 16), (16384,))
+    latent = tokzoo.LatentSpec("grid", (16, 16), 8)
+    tokens = tokzoo.Tokens(tokzoo.CodeSpec(latent.shape, (16384,)), latent, 1000)
     with torch.device("meta"):
         learned, rotary = (
-            dict(GPT(GPTConfig(positions=name, adaln=adaln), codes, 1000).state_dict())
-            for name in ("learned", positions)
+            dict(GPT(GPTConfig(positions=name, adaln=adaln), tokens).state_dict()) for name in ("learned", positions)
         )
     assert learned.pop("positions").shape == (257, 768)
     assert {name: value.shape for name, value in learned.items()} == {n: v.shape for n, v in rotary.items()}

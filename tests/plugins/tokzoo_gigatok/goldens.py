@@ -268,7 +268,9 @@ def load_gpt(path):
         ffn_dropout=cfg["ffn_dropout_p"],
         label_dropout=0,
     )
-    model = GPT(config, tokzoo.CodeSpec((cfg["block_size"],), (cfg["vocab_size"],)), cfg["num_classes"])
+    codes = tokzoo.CodeSpec((cfg["block_size"],), (cfg["vocab_size"],))
+    latent = tokzoo.LatentSpec("sequence", codes.shape, 8)
+    model = GPT(config, tokzoo.Tokens(codes, latent, cfg["num_classes"]))
     own = model.state_dict()
     weights = {gpt_name(key[2:]): value for key, value in golden.tensors.items() if key.startswith("w.")}
     # The per-block offsets are stored with axes for batch and position.

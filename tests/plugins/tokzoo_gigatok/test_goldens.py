@@ -123,7 +123,7 @@ def test_images_of_codes(model):
     codes = model["eval.indices"].long().view(len(model.images), -1)
     with torch.no_grad():
         latent = model.tokenizer.quantizer.eval().decode(codes)
-        near_images(model.tokenizer.decoder.eval().decode(latent), model["eval.image_from_codes"], 3e-5)
+        near_images(model.tokenizer.decoder.eval()(latent).images, model["eval.image_from_codes"], 3e-5)
 
 
 def test_head_of_the_semantic_regularizer(model, decoded):
@@ -152,7 +152,7 @@ def test_gradients_of_the_quantizers_losses(model):
     latent = sequence(model["eval.z_pre"]).clone().requires_grad_()
     losses = quantizer(latent).losses
     entropy = model.objective.regularizers["entropy"].config
-    factors = quantizer.assignment(latent)
+    (factors,) = quantizer.assignment(latent)
     terms = assignment_entropies(factors.queries, factors.codes, factors.scale / entropy.temperature)
     # The stored gradients are of a ratio of .1, whatever the tokenizer was trained with.
     total = 0.1 * sum(terms) + sum(quantizer.config.weight_of(term) * loss for term, loss in losses.items())
@@ -273,7 +273,7 @@ def test_quantizer_losses(quantizer_case):
 def test_quantizer_entropy(quantizer_case):
     golden, quantizer, stored = quantizer_case
     latent = input_of(golden)
-    factors = quantizer.assignment(latent)
+    (factors,) = quantizer.assignment(latent)
     sharpness = factors.scale / golden.meta["temperature"]
     loss = golden.meta["entropy_ratio"] * sum(assignment_entropies(factors.queries, factors.codes, sharpness))
     near(loss, stored("losses_vq_commit_entropy_usage")[2], 1e-6)

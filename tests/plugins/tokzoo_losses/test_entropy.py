@@ -118,7 +118,7 @@ def test_autocast_changes_nothing():
 
 def make_pass(latent, codes_of_latent, codebook, scale=1.0) -> Pass:
     def assignment(tensor):
-        return Assignment(tensor.flatten(0, 1), codebook, scale)
+        return [Assignment(tensor.flatten(0, 1), codebook, scale)]
 
     return Pass(
         tokenizer=SimpleNamespace(quantizer=SimpleNamespace(assignment=assignment)),
@@ -144,3 +144,26 @@ def test_no_terms_while_unquantized():
     queries, codes = factors(torch.float32)
     regularizer = AssignmentEntropy(EntropyConfig(), chain=None)
     assert regularizer.terms(make_pass(queries.view(2, 150, 8), None, codes)) == {}
+
+
+def test_a_bias_makes_dot_products_exact():
+    """``q·e = -‖q - e‖²/2 + ‖e‖²/2`` up to what all codes share; gradients reach the bias too."""
+    queries, codes = factors(torch.float64)
+    ours = assignment_entropies(queries.requires_grad_(), codes.requires_grad_(), 0.5, codes.square().sum(1) / 2)
+    p = (queries @ codes.T).softmax(1)
+    mean = p.mean(0)
+    wanted = -(p * p.log()).sum(1).mean(), (mean * (mean + 1e-5).log()).sum()
+    torch.testing.assert_close(ours, wanted)
+    for one, other in zip(*(torch.autograd.grad(sum(pair), (queries, codes)) for pair in (ours, wanted)), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_the_entropies_of_factors_are_summed():
+    queries, codes = factors(torch.float32)
+    state = make_pass(queries.view(2, 150, 8), torch.zeros(2, 150, dtype=torch.int64), codes)
+    regularizer = AssignmentEntropy(EntropyConfig(), chain=None)
+    once = regularizer.terms(state)
+    assign = state.tokenizer.quantizer.assignment
+    state.tokenizer.quantizer.assignment = lambda latent: assign(latent) * 3
+    for name, term in regularizer.terms(state).items():
+        torch.testing.assert_close(term, 3 * once[name])

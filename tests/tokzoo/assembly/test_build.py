@@ -85,7 +85,7 @@ def test_parts_are_the_seed_s(make_recipe, make_chain):
 def test_other_kinds(make_recipe, make_chain, registry):
     recipe = make_recipe(ar={"use": "gpt", "size": None, "layers": 1, "heads": 1, "width": 8})
     chain = make_chain(recipe)
-    assert isinstance(build_ar(recipe.ar, chain.codes, 10), tokzoo.ARModel)
+    assert isinstance(build_ar(recipe.ar, chain.tokens), tokzoo.ARModel)
     entry = registry.components.get("metric", "psnr")
     assert build_metric(Slot("metric", entry, entry.config()), chain).chain is chain
     entry = registry.components.get("dataset", "fashion")

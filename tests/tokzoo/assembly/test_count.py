@@ -27,7 +27,7 @@ def test_counts_are_those_of_the_real_modules(make_recipe, make_chain):
         "quantizer": 64,
         "decoder": count(decoder),
         "regularizers": sum(map(count, build_regularizers(recipe, chain).values())),
-        "ar": count(build_ar(recipe.ar, chain.codes, 10)),
+        "ar": count(build_ar(recipe.ar, chain.tokens)),
     }
 
 

@@ -31,7 +31,7 @@ from tokzoo.recipes.solver import solve
 from tokzoo.records.schema import make_record
 from tokzoo.records.store import RecordStore
 from tokzoo.registry.plugins import load_registry
-from tokzoo.training.loop import Surroundings, Trainer
+from tokzoo.training.loop import RunContext, Trainer
 from tokzoo.training.tokenizer import TokenizerTask
 
 HERE = Path(__file__).parents[2]
@@ -67,7 +67,7 @@ def make_tokenizer(folder, channels=3, seed=0):
     split = InMemorySplit(torch.from_numpy(np.stack([grey, 255 - grey, grey.swapaxes(1, 2)][:channels], axis=1)))
     budget, device = Budget(steps=15, batch=16), torch.device("cpu")
     task = TokenizerTask(recipe, chain, split, Augmentation(), budget, seed, device)
-    Trainer(task, recipe.train.tokenizer, budget, seed, Surroundings(folder, device)).run()
+    Trainer(task, recipe.train.tokenizer, budget, seed, RunContext(folder, device)).run()
     task.tokenizer.save(folder)
     return folder
 

@@ -28,10 +28,10 @@ PLUGIN = dedent(
     class OnGrids(tokzoo.ARConfig):
         sampler: ClassVar = tokzoo.Config
 
-        def accepts(self, codes, classes):
-            if len(codes.shape) != 2:
+        def accepts(self, tokens):
+            if len(tokens.codes.shape) != 2:
                 raise tokzoo.Refusal("wants a grid")
-            if classes is None:
+            if tokens.classes is None:
                 raise tokzoo.Refusal("wants classes")
 
 

@@ -9,7 +9,7 @@ def test_specs_say_what_they_are():
     assert str(LatentSpec("grid", (4, 6), 8)) == "8 channels in a 4×6 grid"
     assert str(LatentSpec("sequence", (24,), 8)) == "8 channels in a sequence of 24"
     assert str(CodeSpec((4, 6), (1024,))) == "4×6 codes of 1024"
-    assert str(CodeSpec((4, 4), (16,), segments=(1, 4, 16))) == "21 codes of 16"
+    assert str(CodeSpec((4, 4), (16,), segments=((1, 1), (2, 2), (4, 4)))) == "21 codes of 16"
 
 
 def test_positions_are_counted_over_the_whole_shape():
@@ -22,7 +22,7 @@ def test_positions_are_counted_over_the_whole_shape():
     [
         (CodeSpec((4, 4), (1024,)), 16, 16, 160, (2, 16)),
         (CodeSpec((8,), (256, 256, 16)), 8, 24, 8 * 20, (2, 8, 3)),
-        (CodeSpec((4, 4), (16,), segments=(1, 4, 16)), 21, 21, 84, (2, 21)),
+        (CodeSpec((4, 4), (16,), segments=((1, 1), (2, 2), (4, 4))), 21, 21, 84, (2, 21)),
         (CodeSpec((8,), (1000,)), 8, 8, 79.72627427729671, (2, 8)),
     ],
 )

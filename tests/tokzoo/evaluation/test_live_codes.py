@@ -12,7 +12,7 @@ from tokzoo.recipes.optimization import Optimization
 from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.tree import Tree
 from tokzoo.training.ar import LiveARTask
-from tokzoo.training.loop import Interrupted, Surroundings, Trainer
+from tokzoo.training.loop import Interrupted, RunContext, Trainer
 
 CPU = torch.device("cpu")
 TRAIN = Optimization(lr=1e-2, precision="bf16")
@@ -68,8 +68,8 @@ def test_training_leaves_the_tokenizer_alone_and_resumes(probe, tokenizer, numbe
 
     def train(folder, stop=False):
         task = task_of(probe, tokenizer, numbered)
-        around = Surroundings(tmp_path / folder, CPU, stopping=lambda: stop)
-        Trainer(task, TRAIN, probe, 0, around).run()
+        context = RunContext(tmp_path / folder, CPU, stopping=lambda: stop)
+        Trainer(task, TRAIN, probe, 0, context).run()
         return task.module.state_dict()
 
     whole = train("whole")

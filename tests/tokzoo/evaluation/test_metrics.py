@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -54,7 +55,7 @@ def model(catalogue, tokenizer):
     entry = catalogue.get("ar", "gpt")
     config = entry.config(size=None, layers=1, heads=1, width=8, ffn_multiple=8)
     torch.manual_seed(0)
-    model = build_ar(Slot("ar", entry, config), tokenizer.chain.codes, 14)
+    model = build_ar(Slot("ar", entry, config), replace(tokenizer.chain.tokens, classes=14))
     for layer in (model.head, model.starts):  # so that labels matter
         torch.nn.init.normal_(layer.weight)
     return model.eval()

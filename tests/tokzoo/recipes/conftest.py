@@ -188,15 +188,15 @@ class GPT(tokzoo.ARConfig):
     sampler: ClassVar = Sampler
     layers: int = 2
 
-    def accepts(self, codes, classes):
-        if codes.levels != 1:
-            raise tokzoo.Refusal(f"learns one level, not {codes.levels}")
+    def accepts(self, tokens):
+        if tokens.codes.levels != 1:
+            raise tokzoo.Refusal(f"learns one level, not {tokens.codes.levels}")
 
 
 class AnyLevels(tokzoo.ARConfig):
     sampler: ClassVar = OtherSampler
 
-    def accepts(self, codes, classes):
+    def accepts(self, tokens):
         pass
 
 

@@ -56,9 +56,9 @@ def test_the_solvers_answer_is_the_answer(zoo, catalogue):
 
     def told(recipe, probe):
         try:
-            codes = solve(recipe, image, 10, catalogue).codes
+            chain = solve(recipe, image, 10, catalogue)
             if probe:
-                check_probe(probe, codes, 10, catalogue)
+                check_probe(probe, recipe, chain, catalogue)
         except tokzoo.Refusal as refusal:
             # Hints apart.
             return str(refusal).partition("; ")[0]
@@ -94,8 +94,8 @@ def test_the_image_and_the_classes_are_asked_about(catalogue):
     class Unconditional(tokzoo.ARConfig):
         sampler: ClassVar = tokzoo.Config
 
-        def accepts(self, codes, classes):
-            if classes is not None:
+        def accepts(self, tokens):
+            if tokens.classes is not None:
                 raise tokzoo.Refusal("knows no classes")
 
     add(catalogue, "ar", "free", Unconditional)
@@ -170,7 +170,7 @@ def test_an_example_that_is_no_config_is_a_fault_of_its_component(catalogue, kin
     class Layered(tokzoo.ARConfig):
         sampler: ClassVar = tokzoo.Config
 
-        def accepts(self, codes, classes):
+        def accepts(self, tokens):
             pass
 
     class Codes(tokzoo.QuantizerConfig):
@@ -268,7 +268,7 @@ def test_a_question_is_not_asked_again_for_parts_that_change_nothing_about_it(ca
     class Learner(tokzoo.ARConfig):
         sampler: ClassVar = tokzoo.Config
 
-        def accepts(self, codes, classes):
+        def accepts(self, tokens):
             asked["ar"] += 1
 
     class Reader(tokzoo.DecoderConfig):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
 
@@ -133,13 +134,32 @@ def test_a_regularizer_that_cannot_work_here_is_refused(chain, refusal):
 
 def test_an_ar_model_that_cannot_learn_the_codes_is_refused(zoo):
     recipe, track = zoo.recipe("quantizer=scales", "regularizers.entropy=null"), zoo.track()
-    codes = solve(recipe, IMAGE, 10, zoo.registry.components).codes
+    catalogue = zoo.registry.components
+    chain = solve(recipe, IMAGE, 10, catalogue)
     with pytest.raises(tokzoo.Refusal) as error:
-        check_probe(probe_of(recipe, track), codes, 10, zoo.registry.components)
+        check_probe(probe_of(recipe, track), recipe, chain, catalogue)
     assert str(error.value) == (
         "quantizer → ar: ar 'gpt' learns one level, not 2; would fit instead: any (offered: 4×4 codes of 64×64)"
     )
-    check_probe(probe_of(zoo.recipe("ar=any"), track), codes, 10, zoo.registry.components)
+    check_probe(probe_of(zoo.recipe("ar=any"), track), recipe, chain, catalogue)
+
+
+def test_an_ar_model_is_refused_what_no_part_of_the_tokenizer_provides(zoo):
+    class Scaled(tokzoo.ARConfig):
+        sampler: ClassVar = tokzoo.NoSampler
+
+        @property
+        def requires(self):
+            return frozenset({"next_scale"})
+
+        def accepts(self, tokens):
+            assert "next_scale" not in tokens.provides
+
+    catalogue = zoo.registry.components
+    catalogue.add(Entry(tokzoo.ComponentSpec("ar", "me/scaled", Scaled, "me:Scaled", "reads scales"), "me"))
+    recipe = zoo.recipe("ar=me/scaled", "regularizers.entropy=null")
+    with pytest.raises(tokzoo.Refusal, match="needs the capability 'next_scale', which encoder 'grid', quantizer"):
+        check_probe(probe_of(recipe, zoo.track()), recipe, solve(recipe, IMAGE, 10, catalogue), catalogue)
 
 
 def test_the_real_components_are_solved_and_refused():

@@ -25,7 +25,7 @@ class NoLayout(tokzoo.EncoderConfig):
 
 
 class NoSampler(tokzoo.ARConfig):
-    def accepts(self, codes, classes):
+    def accepts(self, tokens):
         pass
 
 

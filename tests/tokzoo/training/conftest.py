@@ -20,7 +20,7 @@ from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Entry
 from tokzoo.registry.plugins import load_registry
 from tokzoo.training.ar import ARTask
-from tokzoo.training.loop import Interrupted, Surroundings, Trainer
+from tokzoo.training.loop import Interrupted, RunContext, Trainer
 from tokzoo.training.tokenizer import TokenizerTask
 
 CPU = torch.device("cpu")
@@ -37,8 +37,8 @@ class PatchEncoderConfig(tokzoo.EncoderConfig):
 class PatchEncoder(tokzoo.Encoder):
     """A linear map of each 2×2 patch: the quickest thing that has gradients."""
 
-    def __init__(self, config, image, latent):
-        super().__init__(config, image, latent)
+    def __init__(self, config, image, latent, taps=()):
+        super().__init__(config, image, latent, taps)
         self.project = nn.Conv2d(image.channels, latent.channels, 2, stride=2)
 
     def forward(self, images):
@@ -147,20 +147,21 @@ class Distill(tokzoo.Regularizer):
 
 
 class LatentARConfig(tokzoo.ARConfig):
+    requires: ClassVar = frozenset({"assignment"})
     sampler: ClassVar = tokzoo.Config
 
-    def accepts(self, codes, classes):
+    def accepts(self, tokens):
         pass
 
 
 class LatentAR(tokzoo.ARModel):
-    """Reads the quantizer's latents, and holds the quantizer."""
+    """Reads the quantizer's latents."""
 
     depth = 1
 
-    def __init__(self, config, codes, classes, quantizer=None):
-        super().__init__(config, codes, classes, quantizer)
-        self.quantizer, self.head = quantizer, nn.Linear(4, codes.vocab[0])
+    def __init__(self, config, tokens, quantizer=None):
+        super().__init__(config, tokens, quantizer)
+        self.head = nn.Linear(4, tokens.codes.vocab[0])
 
     def forward(self, codes, labels, progress=None):
         loss = F.cross_entropy(self.head(self.quantizer.decode(codes)).flatten(0, 1), codes.flatten())
@@ -239,7 +240,7 @@ def make_ar_task(make_recipe, make_task, catalogue):
         tokenizer = make_task(make_recipe()).tokenizer
         codes = torch.randint(0, 16, (2, 24, 16), generator=torch.Generator().manual_seed(1), dtype=torch.int32)
         codes = CodeSet(codes, torch.arange(24) % 10)
-        return ARTask(probe, tokenizer.chain.codes, 10, tokenizer.quantizer.eval(), codes, seed, CPU)
+        return ARTask(probe, tokenizer.chain.tokens, tokenizer.quantizer.eval(), codes, seed, CPU)
 
     return make
 
@@ -248,12 +249,12 @@ def make_ar_task(make_recipe, make_task, catalogue):
 def make_trainer(tmp_path):
     """A function from a task to a trainer in a folder of this test; ``stop_at`` asks it to stop at that step."""
 
-    def make(task, config=None, folder="run", stop_at=None, steps=30, seed=0, **around):
+    def make(task, config=None, folder="run", stop_at=None, steps=30, seed=0, **given):
         events = []
         stopping = lambda: stop_at is not None and events[-1]["step"] >= stop_at  # noqa: E731
-        surroundings = Surroundings(tmp_path / folder, CPU, **{"report": events.append, "stopping": stopping, **around})
+        context = RunContext(tmp_path / folder, CPU, **{"report": events.append, "stopping": stopping, **given})
         config = config or task.tokenizer.recipe.train.tokenizer
-        return Trainer(task, config, Budget(steps=steps, batch=8), seed, surroundings)
+        return Trainer(task, config, Budget(steps=steps, batch=8), seed, context)
 
     return make
 
@@ -279,8 +280,8 @@ def state_of():
 
     def state(trainer):
         tensors = dict(trainer.task.module.named_parameters()) | dict(trainer.task.module.named_buffers())
-        for player in (trainer.optimizer, *trainer.adversaries.values()):
-            tensors |= player.state()
+        for optimizer in (trainer.optimizer, *trainer.adversaries.values()):
+            tensors |= optimizer.state()
         if trainer.average:
             tensors |= {f"average {name}": tensor for name, tensor in trainer.average.average.items()}
         return {name: tensor.detach().clone() for name, tensor in tensors.items()}

@@ -9,7 +9,7 @@ def test_every_batch_draws_views_anew(make_ar_task, fast_train):
     task.module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
     torch.manual_seed(0)
     for step in range(6):  # two epochs of three batches
-        task.losses(Progress(step, 30))
+        task.losses(task.batch(Progress(step, 30)), Progress(step, 30))
     codes, labels = (torch.cat([inputs[i] for inputs in seen]) for i in (0, 1))
     assert codes.dtype == torch.int64
     found = [
@@ -30,13 +30,16 @@ def task_row(task, view, image):
 
 
 def test_terms(make_ar_task, fast_train):
-    step = make_ar_task(fast_train).losses(Progress(0, 30))
-    assert step.images == 8
+    def first_step(**options):
+        task, progress = make_ar_task(fast_train, **options), Progress(0, 30)
+        return task.losses(task.batch(progress), progress)
+
+    step = first_step()
     assert step.loss.requires_grad
     assert step.terms.keys() == {"nats_per_token"}
     assert not step.terms["nats_per_token"].requires_grad
     torch.testing.assert_close(step.terms["nats_per_token"], step.loss.detach())
-    assert make_ar_task(fast_train, use="test/latent").losses(Progress(0, 30)).terms == {}
+    assert first_step(use="test/latent").terms == {}
 
 
 def test_initial_weights_are_the_seed_s(make_ar_task, fast_train):

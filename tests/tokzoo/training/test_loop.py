@@ -20,7 +20,7 @@ EVERYTHING = {
 
 def lines(trainer):
     """The log, without what the clock decides."""
-    text = (trainer.around.folder / "events.jsonl").read_text()
+    text = (trainer.context.folder / "events.jsonl").read_text()
     return [{**json.loads(line), "images_per_s": None} for line in text.splitlines()]
 
 
@@ -86,7 +86,7 @@ def test_killed_between_log_and_checkpoint(make_recipe, make_task, make_trainer,
     with pytest.raises(Killed):
         victim.run()
     assert [line["step"] for line in lines(victim)] == [10, 20]
-    assert Checkpoint.load(victim.around.folder / CHECKPOINT).step == 10
+    assert Checkpoint.load(victim.context.folder / CHECKPOINT).step == 10
     straight = run_to_end(lambda: make_task(recipe), folder="straight")
     resumed = run_to_end(lambda: make_task(recipe))
     assert lines(resumed) == lines(straight)
@@ -96,10 +96,10 @@ def test_killed_between_log_and_checkpoint(make_recipe, make_task, make_trainer,
 def test_checkpoints_come_by_the_clock(make_recipe, make_task, make_trainer):
     never = make_trainer(make_task(make_recipe()), folder="never", checkpoint_seconds=1000)
     never.run()
-    assert not (never.around.folder / CHECKPOINT).exists()
+    assert not (never.context.folder / CHECKPOINT).exists()
     always = make_trainer(make_task(make_recipe()), folder="always", checkpoint_seconds=0)
     always.run()
-    assert Checkpoint.load(always.around.folder / CHECKPOINT).step == 20
+    assert Checkpoint.load(always.context.folder / CHECKPOINT).step == 20
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "garbage"])
@@ -109,7 +109,7 @@ def test_damaged_checkpoint(make_recipe, make_task, make_trainer, run_to_end, st
     trainer = make_trainer(make_task(recipe), stop_at=10)
     with pytest.raises(Interrupted):
         trainer.run()
-    path = trainer.around.folder / CHECKPOINT
+    path = trainer.context.folder / CHECKPOINT
     whole = path.read_bytes()
     path.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "garbage": b"\xff" * 999}[damage])
     anew = run_to_end(lambda: make_task(recipe))
@@ -141,7 +141,7 @@ def test_diverged_names_term_and_step_and_keeps_the_good_checkpoint(make_recipe,
         make_trainer(make_task(poisoned), checkpoint_seconds=0).run()
     assert "l1" not in str(caught.value)
     healthy = make_trainer(make_task(make_recipe(poison={"use": "test/poison", "at": 99})))
-    checkpoint = Checkpoint.load(healthy.around.folder / CHECKPOINT)
+    checkpoint = Checkpoint.load(healthy.context.folder / CHECKPOINT)
     assert checkpoint.step == 10
     assert all(tensor.isfinite().all() for part in checkpoint.parts.values() for tensor in part.values())
     healthy.run()
@@ -154,7 +154,7 @@ def test_broken_gradient_is_caught_before_a_checkpoint_of_broken_weights(make_re
     trainer = make_trainer(make_task(recipe), checkpoint_seconds=0)
     with pytest.raises(Diverged, match="grad_norm became non-finite at step 9 "):
         trainer.run()
-    assert not (trainer.around.folder / CHECKPOINT).exists()
+    assert not (trainer.context.folder / CHECKPOINT).exists()
 
 
 def test_events(make_recipe, make_task, make_trainer):

@@ -8,8 +8,8 @@ def test_groups(make_recipe, make_task):
     names = {name for name, _ in task.module.named_parameters()}
     critic = {name for name in names if name.startswith("regularizers.gan.net.")}
     assert task.adversaries()["gan"].parameters.keys() == critic
-    assert task.player().parameters.keys() == names - critic
-    assert task.player().averaged == {name for name in names if name.startswith("tokenizer.")}
+    assert task.group().parameters.keys() == names - critic
+    assert task.group().averaged == {name for name in names if name.startswith("tokenizer.")}
 
 
 def test_initial_weights_are_the_seed_s_whatever_shapes_the_training(make_recipe, make_task):
@@ -23,7 +23,7 @@ def test_initial_weights_are_the_seed_s_whatever_shapes_the_training(make_recipe
 def test_batches_follow_seed_and_step(make_recipe, make_task):
     def images(step, seed=0, draw=0):
         torch.manual_seed(draw)
-        return make_task(make_recipe(), seed=seed).losses(Progress(step, 30)).state.images
+        return make_task(make_recipe(), seed=seed).batch(Progress(step, 30))[0]
 
     assert torch.equal(images(3), images(3))
     assert not torch.equal(images(3), images(4))
@@ -34,7 +34,7 @@ def test_half_of_the_images_are_flipped(make_recipe, make_task):
     task = make_task(make_recipe())
     torch.manual_seed(0)
     for step in range(4):
-        seen = task.losses(Progress(step, 30)).state.images
+        seen, _ = task.batch(Progress(step, 30))
         plain, _ = task.ahead.batch(step)
         same = (seen == plain).flatten(1).all(1)
         assert torch.equal(torch.where(same[:, None, None, None], plain, plain.flip(-1)), seen)

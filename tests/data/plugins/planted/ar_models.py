@@ -32,7 +32,8 @@ class RowConfig(tokzoo.ARConfig):
     width: int = Field(16, ge=1, description="of the hidden states")
     smallest: int = Field(1, ge=1, description="vocabulary it learns")
 
-    def accepts(self, codes, classes):
+    def accepts(self, tokens):
+        codes = tokens.codes
         if codes.levels > 1 or codes.vocab[0] < self.smallest:
             raise tokzoo.Refusal(f"learns {self.smallest} codes or more of one level")
 
@@ -41,8 +42,9 @@ class RowConfig(tokzoo.ARConfig):
 class Row(tokzoo.ARModel):
     """One layer of causal attention, decoded with a cache of keys and values."""
 
-    def __init__(self, config, codes, classes, quantizer=None):
-        super().__init__(config, codes, classes, quantizer)
+    def __init__(self, config, tokens, quantizer=None):
+        super().__init__(config, tokens, quantizer)
+        codes, classes = tokens.codes, tokens.classes
         width, self.classes, self.length, self.vocab = config.width, classes, codes.positions, codes.vocab[0]
         self.starts = nn.Embedding((classes or 0) + 1, width)
         self.tokens = nn.Embedding(codes.vocab[0], width)
@@ -55,13 +57,13 @@ class Row(tokzoo.ARModel):
     def depth(self):
         return 1
 
-    def start(self, labels, batch):
+    def begin(self, labels, batch):
         if labels is None or self.classes is None:
             labels = torch.full((batch,), self.classes or 0)
         return self.starts(labels)[:, None]
 
     def hidden(self, codes, labels):
-        x = torch.cat([self.start(labels, len(codes)), self.tokens(codes[:, :-1])], 1) + self.places
+        x = torch.cat([self.begin(labels, len(codes)), self.tokens(codes[:, :-1])], 1) + self.places
         return x + self.attend(*self.qkv(x).chunk(3, -1), mask=self.mask())
 
     def mask(self):
@@ -90,7 +92,7 @@ class Row(tokzoo.ARModel):
         return codes
 
     def decoded(self, labels, sampler, uniforms):
-        x, cache, codes = self.start(labels, len(uniforms)), [], []
+        x, cache, codes = self.begin(labels, len(uniforms)), [], []
         for place in range(self.length):
             x = x + self.place(place)
             q, k, v = self.qkv(x).chunk(3, -1)
@@ -132,7 +134,7 @@ class SeesFuture(Row):
 @offered("ar", "sees-itself", RowConfig)
 class SeesItself(Row):
     def hidden(self, codes, labels):
-        x = self.start(labels, len(codes)) + self.tokens(codes) + self.places
+        x = self.begin(labels, len(codes)) + self.tokens(codes) + self.places
         return x + self.attend(*self.qkv(x).chunk(3, -1), mask=self.mask())
 
 
@@ -209,8 +211,8 @@ class StaysInEval(Row):
 
 @offered("ar", "deaf-to-labels", RowConfig)
 class Deaf(Row):
-    def start(self, labels, batch):
-        return super().start(None, batch)
+    def begin(self, labels, batch):
+        return super().begin(None, batch)
 
 
 @offered("ar", "nats-of-the-batch", RowConfig)
@@ -242,8 +244,8 @@ class NoDepth(Row):
 
 @offered("ar", "idle-parameter", RowConfig)
 class IdleParameter(Row):
-    def __init__(self, config, codes, classes, quantizer=None):
-        super().__init__(config, codes, classes, quantizer)
+    def __init__(self, config, tokens, quantizer=None):
+        super().__init__(config, tokens, quantizer)
         self.idle = nn.Linear(2, 2)
 
 
@@ -255,7 +257,7 @@ class NormalisesBatch(Row):
 
 
 class RefusesCodesConfig(RowConfig):
-    def accepts(self, codes, classes):
+    def accepts(self, tokens):
         raise tokzoo.Refusal("learns words")
 
 

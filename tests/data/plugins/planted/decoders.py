@@ -9,6 +9,7 @@ from torch import nn
 import tokzoo
 from planted.offering import offered
 from tokzoo import Decoded
+from tokzoo.nn.sampling import seeded_uniforms
 
 PATCH = 8
 
@@ -75,9 +76,13 @@ class Flow(Decoder):
         losses = {} if target is None else {"flow": F.mse_loss(out.images.float(), target)}
         return Decoded(out.images, out.hidden, losses)
 
-    def decode(self, latent, generator=None):
-        images = super().decode(latent)
-        return images + 0.1 * torch.randn(images.shape, generator=generator, device=images.device)
+    def decode(self, latent, seeds, sampler=None):
+        images = super().decode(latent, seeds)
+        return images + 0.1 * self.noise(images, seeds)
+
+    def noise(self, images, seeds):
+        drawn = seeded_uniforms(seeds.tolist(), images[0].numel())
+        return drawn.to(images).view_as(images)
 
 
 @offered("decoder", "half-size", DecoderConfig)
@@ -145,10 +150,10 @@ class DetachedTap(Decoder):
 
 @offered("decoder", "unseeded-noise", FlowConfig)
 class UnseededNoise(Flow):
-    """Does not draw from the generator it is given."""
+    """Does not draw from the seeds it is given."""
 
-    def decode(self, latent, generator=None):
-        return super().decode(latent)
+    def noise(self, images, seeds):
+        return torch.rand_like(images)
 
 
 @offered("decoder", "no-map-decoding", DecoderConfig)

@@ -30,8 +30,8 @@ class EncoderConfig(tokzoo.EncoderConfig):
 class Encoder(tokzoo.Encoder):
     """Patches, and a linear map."""
 
-    def __init__(self, config, image, latent):
-        super().__init__(config, image, latent)
+    def __init__(self, config, image, latent, taps=()):
+        super().__init__(config, image, latent, taps)
         self.patches = nn.Conv2d(image.channels, config.width, PATCH, PATCH)
         self.project = nn.Linear(config.width, latent.channels)
 
@@ -91,8 +91,8 @@ class Detached(Encoder):
 class UnusedParameter(Encoder):
     """Has a parameter that nothing reads."""
 
-    def __init__(self, config, image, latent):
-        super().__init__(config, image, latent)
+    def __init__(self, config, image, latent, taps=()):
+        super().__init__(config, image, latent, taps)
         self.forgotten = nn.Parameter(torch.zeros(3))
 
 
@@ -125,8 +125,8 @@ class MarginLost(Encoder):
 class RunningMean(Encoder):
     """Keeps a mean of what it saw in training, where no state dict finds it."""
 
-    def __init__(self, config, image, latent):
-        super().__init__(config, image, latent)
+    def __init__(self, config, image, latent, taps=()):
+        super().__init__(config, image, latent, taps)
         self.mean = 0.0
 
     def latent(self, tokens):
@@ -140,8 +140,8 @@ class RunningMean(Encoder):
 class NumpyStart(Encoder):
     """Starts from numbers of numpy's, which no seed of torch's decides."""
 
-    def __init__(self, config, image, latent):
-        super().__init__(config, image, latent)
+    def __init__(self, config, image, latent, taps=()):
+        super().__init__(config, image, latent, taps)
         nn.init.constant_(self.project.bias, UNSEEDED.normal())
 
 
@@ -179,8 +179,8 @@ class InPlace(Encoder):
 class CountsInEval(Encoder):
     """Counts calls, in eval mode too."""
 
-    def __init__(self, config, image, latent):
-        super().__init__(config, image, latent)
+    def __init__(self, config, image, latent, taps=()):
+        super().__init__(config, image, latent, taps)
         self.register_buffer("calls", torch.zeros(()))
 
     def forward(self, images):
