@@ -69,7 +69,7 @@ _EXPORTS = {
         "Split",
         "Teacher",
     ),
-    "tokzoo.contracts.formats": ("CheckpointFormat", "Kept"),
+    "tokzoo.contracts.formats": ("CheckpointFormat", "Ignored", "Kept"),
     "tokzoo.registry.component": ("ComponentSpec",),
     "tokzoo.registry.formats": ("FormatSpec",),
     "tokzoo.registry.hookspecs": ("hookimpl",),
@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from tokzoo.contracts.configs import *  # noqa: F403
     from tokzoo.contracts.errors import *  # noqa: F403
     from tokzoo.contracts.formats import CheckpointFormat as CheckpointFormat
+    from tokzoo.contracts.formats import Ignored as Ignored
     from tokzoo.contracts.formats import Kept as Kept
     from tokzoo.contracts.interfaces import *  # noqa: F403
     from tokzoo.contracts.outputs import *  # noqa: F403

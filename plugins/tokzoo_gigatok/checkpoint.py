@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from tokzoo import CheckpointFormat, ImageSpec, Kept, Refusal
+from tokzoo import CheckpointFormat, Ignored, ImageSpec, Kept, Refusal
 
 ONE_D, TWO_D = "gigatok-qformer", "gigatok-vit"
 WEIGHTS, DISCRIMINATOR = "weights", "discriminator"
@@ -32,7 +32,7 @@ class GigaTokCheckpoint(CheckpointFormat):
 
     image: ClassVar[ImageSpec] = ImageSpec(3, (256, 256))
     weights: ClassVar[tuple[str, ...]] = ("ema", "model", "state_dict")
-    written: ClassVar[str] = "model"
+    written: ClassVar[tuple[str, ...]] = ("model",)
 
     def accepts(self, recipe: Any) -> None:
         """Refuse any tokenizer but GigaTok's own parts around a VQ codebook."""
@@ -60,9 +60,9 @@ class GigaTokCheckpoint(CheckpointFormat):
                 places[name] = _of_side(part, rest, shape, transformer, projection)
         return places
 
-    def unused(self, recipe: Any) -> tuple[Kept, ...]:
+    def ignored(self, recipe: Any) -> tuple[Ignored, ...]:
         """The ring of recent codes."""
-        return (Kept(WEIGHTS, "quantize.codebook_used", (USAGE_RING,)),)
+        return (Ignored(WEIGHTS, "quantize.codebook_used", zeros=(USAGE_RING,)),)
 
 
 def _of_side(part: str, rest: str, shape: tuple[int, ...], transformer: str, projection: str) -> Kept:

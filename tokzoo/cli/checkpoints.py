@@ -15,7 +15,7 @@ Family = Annotated[str, typer.Argument(metavar="FAMILY", help="The code base, su
 
 def import_(
     family: Family,
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .pt, .pth or .safetensors file.")],
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .pt, .pth, .ckpt, .bin or .safetensors file.")],
     recipe: Annotated[str, typer.Option("--recipe", help="What the checkpoint is of, such as gigatok-s-s.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="A new folder, or an empty one.")],
     weights: Annotated[
@@ -44,7 +44,7 @@ def import_(
 
     resolved = load_recipe(recipe, found)
     # torch is slow to import, and not needed to find mistakes above.
-    from tokzoo.assembly.foreign import import_checkpoint
+    from tokzoo.assembly.released import import_checkpoint
 
     image = None if image_size is None else ImageSpec(kind.image.channels, (image_size, image_size))
     done = import_checkpoint(checkpoint, kind, resolved, found.components, output, image, weights)
@@ -76,7 +76,7 @@ def export(
     if output.exists():
         raise TokzooError(f"-o {output}: is there already; name a new file")
     check_place("-o", output)
-    from tokzoo.assembly.foreign import export_checkpoint
+    from tokzoo.assembly.released import export_checkpoint
 
     done = export_checkpoint(where, kind, found.components, output)
     typer.echo(f"{done.tensors} tensors: {output}")
