@@ -133,7 +133,7 @@ def _flatten(value: Any, name: tuple[str, ...], leaf: Leaf, into: dict[str, Any]
 
 
 def _safetensors(path: Path) -> tuple[Any, Leaf]:
-    file = safe_open(path, "pt")
+    file: Any = safe_open(path, "pt")
     names = file.keys()
     content = {
         name: StoredTensor(tuple(file.get_slice(name).get_shape()), partial(file.get_tensor, name)) for name in names
@@ -153,7 +153,9 @@ def _torch_file(path: Path) -> tuple[Any, Leaf]:
         content, records = _zipped(file, mapped) if zipped else _unzipped(file)
 
     def leaf(value: Any) -> Any:
-        return StoredTensor(value.shape, partial(_read, value, mapped, records)) if isinstance(value, Strided) else value
+        if not isinstance(value, Strided):
+            return value
+        return StoredTensor(value.shape, partial(_read, value, mapped, records))
 
     return content, leaf
 

@@ -80,9 +80,10 @@ def _rows(place: Kept) -> tuple[slice | list[int], ...]:
     rows = place.rows
     if rows is None:
         return (slice(None),) * len(place.viewed)
-    ordered = isinstance(rows, range) and rows.step > 0
-    index = slice(rows.start, rows.stop, rows.step) if ordered else list(rows)
-    return (*(slice(None),) * place.axis, index)
+    before = (slice(None),) * place.axis
+    if isinstance(rows, range) and rows.step > 0:
+        return (*before, slice(rows.start, rows.stop, rows.step))
+    return (*before, list(rows))
 
 
 def _axes(place: Kept) -> tuple[int, ...]:

@@ -15,7 +15,9 @@ Family = Annotated[str, typer.Argument(metavar="FAMILY", help="The code base, su
 
 def import_(
     family: Family,
-    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .pt, .pth, .ckpt, .bin or .safetensors file.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="Such as a .pt, .ckpt or .safetensors file.")
+    ],
     recipe: Annotated[str, typer.Option("--recipe", help="What the checkpoint is of, such as gigatok-s-s.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="A new folder, or an empty one.")],
     weights: Annotated[

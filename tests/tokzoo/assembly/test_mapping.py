@@ -40,7 +40,7 @@ TRICKS = {
     ),
     "split to packed": (
         {"qkv": tuple(kept(name, (WIDTH, WIDTH)) for name in "qkv")},
-        {name: (WIDTH, WIDTH) for name in "qkv"},
+        dict.fromkeys("qkv", (WIDTH, WIDTH)),
         lambda f: {"qkv": torch.cat([f["q"], f["k"], f["v"]])},
     ),
     "packed head by head": (
