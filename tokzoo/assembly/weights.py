@@ -31,8 +31,18 @@ def load_weights(module: nn.Module, path: Path) -> None:
         TokzooError: the file is damaged, or its tensors are not the module's in name or shape.
     """
     try:
-        module.load_state_dict(load_file(path))
-    except (OSError, SafetensorError) as error:
-        raise TokzooError(f"{path} cannot be read: {error}") from error
+        module.load_state_dict(read_weights(path))
     except RuntimeError as error:
         raise TokzooError(f"{path}: these weights are of another model. {error}") from error
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name, on the CPU.
+
+    Raises:
+        TokzooError: the file is missing or damaged.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise TokzooError(f"{path} cannot be read: {error}") from error

@@ -137,6 +137,7 @@ class Recipe(Written):
             for key, name in named
             if name not in known
         ]
+        wrong += self._unlike_what_it_starts_from()
         if self.train.ar is not None and self.train.ar.parts:
             wrong.append((("train", "ar", "parts"), "an AR model is trained as a whole"))
         if self.weights is not None and self.init is not None:
@@ -144,6 +145,19 @@ class Recipe(Written):
         if wrong:
             refuse(*wrong)
         return self
+
+    def _unlike_what_it_starts_from(self) -> list[Problem]:
+        """The parts that are to be taken over from other components than they are."""
+        wrong: list[Problem] = []
+        for name in self.init.parts if self.init else ():
+            part, _, role = name.partition(".")
+            slot = self.regularizers.get(role) if role else getattr(self, part)
+            said = self.init.folder.recipe[part]  # type: ignore[union-attr]
+            there = (said[role] if role else said)["use"]
+            if slot is not None and slot.use != there:
+                text = f"{name} is '{there}' there and '{slot.use}' here; leave it out of init.parts"
+                wrong.append((("init", "parts"), text))
+        return wrong
 
     @property
     def judged(self) -> bool:

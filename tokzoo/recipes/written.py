@@ -22,6 +22,12 @@ class Written(Config):
         """Where each value came from."""
         return self._origins
 
+    def __eq__(self, other: object) -> bool:
+        # Where a value was written makes no difference to what it is.
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def written(self, origins: Mapping[Key, str]) -> Self:
         """The same, written where ``origins`` says."""
         copy = self.model_copy()

@@ -19,6 +19,7 @@ from tokzoo.data.seeding import derive_seed
 from tokzoo.nn.distributed import gather_batch
 from tokzoo.recipes.models import Recipe
 from tokzoo.recipes.optimization import Budget
+from tokzoo.training.initial import take_over
 from tokzoo.training.parts import Parts
 from tokzoo.training.task import Batch, Group, Step, Task
 
@@ -42,6 +43,8 @@ class TokenizerTask(Task):
         self.tokenizer = Tokenizer(recipe, chain)
         self.objective = Objective(self.tokenizer, build_regularizers(recipe, chain))
         self.objective.start()
+        if recipe.init is not None:
+            take_over(self.objective, recipe.init)
         self.objective.to(device)
         self.parts = Parts(self.objective, recipe.train.tokenizer.parts)
         self.module = self.objective

@@ -1,5 +1,7 @@
 """Tiny recipes of real components, and components of our own that do one odd thing each."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ import tokzoo
 from tokzoo.assembly.build import build_regularizers
 from tokzoo.assembly.objective import Objective
 from tokzoo.assembly.tokenizer import Tokenizer
+from tokzoo.nn.adaptive_weight import adaptive_weight
 from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.solver import solve
 from tokzoo.recipes.tree import Tree
@@ -108,7 +111,36 @@ class Critic(tokzoo.Adversary):
         return {"": self.scale * views, "latent": self.scale * state.encoded.latent.mean()}
 
 
+class BalancedConfig(tokzoo.RegularizerConfig):
+    pass
+
+
+class Balanced(tokzoo.Regularizer):
+    """Pulls as hard at the decoder's last layer as the absolute error does."""
+
+    def terms(self, state):
+        return {"": 50 * state.decoded.images.mean()}
+
+    def adapt(self, own, others, state):
+        self.seen = set(others)
+        return adaptive_weight(others["l1"], own, state.tokenizer.decoder.last_layer())
+
+
+class RestlessConfig(tokzoo.RegularizerConfig):
+    pass
+
+
+class Restless(tokzoo.Regularizer):
+    """Its view is a decoding with a loss of its own."""
+
+    def views(self, state):
+        decoded = state.tokenizer.decoder(state.quantized.latent)
+        return {"again": tokzoo.View(replace(decoded, losses={"flow": decoded.images.square().mean()}), state.images)}
+
+
 OWN = [
+    ("regularizer", "test/balanced", BalancedConfig, Balanced),
+    ("regularizer", "test/restless", RestlessConfig, Restless),
     ("quantizer", "test/continuous", ContinuousConfig, Continuous),
     ("quantizer", "test/two-levels", TwoLevelsConfig, TwoLevels),
     ("regularizer", "test/shift", ShiftConfig, Shift),

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import tokzoo
-from tokzoo.assembly.build import build, build_ar, build_dataset, build_metric, build_parts
+from tokzoo.assembly.build import build, build_ar, build_dataset, build_metric, build_parts, start
 from tokzoo.contracts.interfaces import Encoder, Quantizer
 from tokzoo.recipes.slots import Slot
 from tokzoo.registry.catalogue import Entry
@@ -90,3 +90,26 @@ def test_other_kinds(make_recipe, make_chain, registry):
     assert build_metric(Slot("metric", entry, entry.config()), chain).chain is chain
     entry = registry.components.get("dataset", "fashion")
     assert len(build_dataset(Slot("dataset", entry, entry.config())).val) == 2000
+
+
+class Reader(tokzoo.Teacher):
+    """Counts how often its weights are read, and draws in passing."""
+
+    reads = 0
+
+    def forward(self, images): ...
+
+    def start(self):
+        self.reads += 1
+        torch.rand(3)
+
+
+def test_what_several_hold_is_started_once_and_moves_no_other_start():
+    torch.manual_seed(0)
+    expected = torch.rand(2)
+    torch.manual_seed(0)
+    reader = Reader(None, None)
+    for _ in range(2):
+        start(reader)
+    assert reader.reads == 1
+    assert torch.equal(torch.rand(2), expected)

@@ -126,3 +126,25 @@ def test_a_detached_pass_leads_nowhere(make_objective, images):
     assert len(tensors) == 9
     assert not any(tensor.requires_grad for tensor in tensors)
     assert torch.equal(cut.views["dark"].decoded.images, state.views["dark"].decoded.images)
+
+
+def test_a_role_may_set_its_weight_from_gradients(make_objective, images):
+    objective = make_objective(l1={"use": "l1", "weight": 2.0}, pull="test/balanced")
+    found = losses(objective, images)
+    at = objective.tokenizer.decoder.last_layer()
+    decoded = found.state.decoded.images
+    norms = [
+        torch.autograd.grad(loss, at, retain_graph=True)[0].norm()
+        for loss in (2 * (decoded - images).abs().mean(), 50 * decoded.mean())
+    ]
+    torch.testing.assert_close(found.terms["pull.factor"], norms[0] / (norms[1] + 1e-4))
+    quantizer = 0.25 * found.terms["quantizer.commitment"] + found.terms["quantizer.codebook"]
+    others = quantizer + 2 * found.terms["l1"]
+    torch.testing.assert_close(found.total.detach(), others + found.terms["pull.factor"] * found.terms["pull"])
+    assert objective.by_role["pull"].seen == {"quantizer", "l1"}
+
+
+def test_losses_of_further_decodings_are_kept(make_objective, images):
+    found = losses(make_objective(more="test/restless"), images)
+    quantizer = 0.25 * found.terms["quantizer.commitment"] + found.terms["quantizer.codebook"]
+    torch.testing.assert_close(found.total.detach(), quantizer + found.terms["decoder.again.flow"])

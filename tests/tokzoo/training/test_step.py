@@ -229,3 +229,39 @@ def test_the_recorder_sees_what_waits(wait):
     with Recorder() as recorder:
         wait(torch.ones(3))
     assert recorder.seen
+
+
+def test_a_batch_in_parts_gives_the_gradients_of_the_whole(make_recipe, make_task, make_trainer):
+    """For terms that are means over images; the batch of 8 in 3 unequal parts."""
+    found = []
+    for parts in (1, 3):
+        trainer = make_trainer(make_task(make_recipe(train={"clip": None})), accumulate=parts)
+        terms = steps(trainer, 1).read()
+        gradients = {name: p.grad.clone() for name, p in trainer.task.module.named_parameters()}
+        means = {name: torch.tensor(value) for name, value in terms.items() if name in ("loss", "grad_norm", "l1")}
+        found.append((means, gradients))
+    torch.testing.assert_close(found[1], found[0])
+
+
+def test_the_quantizer_sees_the_latents_of_all_parts(make_recipe, make_task, make_trainer):
+    codebooks = []
+    for parts in (1, 4):
+        trainer = make_trainer(make_task(make_recipe(quantizer="test/averaged")), accumulate=parts)
+        steps(trainer, 1)
+        codebooks.append(trainer.task.tokenizer.quantizer.codebook)
+    torch.testing.assert_close(*codebooks)
+
+
+def test_an_adversary_answers_every_part(make_recipe, make_task, make_trainer):
+    trainer = make_trainer(make_task(make_recipe(gan={**CRITIC, "start": 0})), accumulate=2)
+    before = weights(trainer)
+    assert {"gan", "gan.adversary", "gan.adversary.grad_norm"} <= steps(trainer, 1).read().keys()
+    assert trainer.adversaries["gan"].parameters.keys() <= moved(before, weights(trainer))
+
+
+def test_tokenizer_and_ar_model_share_no_random_stream(make_recipe, make_task, make_ar_task, fast_train, make_trainer):
+    drawn = []
+    for task, config in ((make_task(make_recipe()), None), (make_ar_task(fast_train), fast_train)):
+        task.before_step = lambda progress: drawn.append(torch.rand(4))
+        steps(make_trainer(task, config), 1)
+    assert not torch.equal(*drawn)
