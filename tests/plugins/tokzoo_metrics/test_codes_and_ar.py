@@ -51,6 +51,12 @@ def test_batches_of_codes_do_not_matter(make_chain):
     assert expected["codes.usage"] == pytest.approx((12 / 16 + 1) / 2)
 
 
+def test_a_codebook_of_any_size_is_counted(make_chain):
+    codes = torch.tensor([1, 2**35, 2**36 - 1, 2**35]).repeat(4).view(1, 16)
+    measured = codebook(make_chain(vocab=(2**36,)), codes, codes)
+    assert measured == pytest.approx({"codes.usage": 3 / 2**36, "codes.perplexity": 2**1.5})
+
+
 def test_continuous_quantizer_has_no_codebook(make_chain):
     assert codebook(make_chain(vocab=None), None) == {}
 
