@@ -13,10 +13,10 @@ COUNTED = 1 << 24
 
 
 class Codebook(tokzoo.Metric):
-    """How many codes occur, and ``exp(-Σ p log p)`` of their frequencies; averaged over levels or, where each position
-    has a vocabulary of its own, over positions.
+    """How many codes occur, and ``exp(-Σ p log p)`` of their frequencies.
 
-    A continuous quantizer has neither.
+    Averaged over levels or, where each position has a vocabulary of its own, over positions. A continuous quantizer has
+    neither.
     """
 
     def __init__(self, config: Any, chain: tokzoo.Chain) -> None:
