@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tokzoo._version import TOKZOO_API, __version__
 
 _EXPORTS = {
-    "tokzoo.api": ("Results", "run"),
+    "tokzoo.api": ("Results", "load", "run"),
     "tokzoo.contracts.errors": ("Broken", "Diverged", "Refusal", "TokzooError"),
     "tokzoo.contracts.specs": (
         "Chain",
@@ -81,6 +81,7 @@ _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 
 if TYPE_CHECKING:
     from tokzoo.api import Results as Results
+    from tokzoo.api import load as load
     from tokzoo.api import run as run
     from tokzoo.assembly.build import build as build
     from tokzoo.assembly.build import build_teacher as build_teacher

@@ -1,6 +1,6 @@
-"""The Python interface: what ``tokzoo run`` does, with components that are classes and functions of the caller.
+"""From what is asked for to ranked results: the one way of the command line and of Python. No torch at import.
 
-Nothing of tokzoo imports this module but ``tokzoo`` itself. No torch at import.
+Of tokzoo itself, only the command line imports this module.
 """
 
 import io
@@ -12,18 +12,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokzoo.bench.cell import Cell
 from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_plan
+from tokzoo.bench.progress import progress
 from tokzoo.bench.run import Bench, Options, Outcome, summary_lines
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.leaderboard.rows import Table, build_tables
 from tokzoo.recipes.load import Axis, Changes
 from tokzoo.recipes.tree import Key, parse_key, parse_override
+from tokzoo.records.finder import find_tokenizer
 from tokzoo.records.schema import Record
 from tokzoo.registry.local import add_components
-from tokzoo.registry.plugins import load_registry
+from tokzoo.registry.plugins import Registry, load_registry
 
 if TYPE_CHECKING:
     import pandas
+    from rich.console import Console
+
+    from tokzoo.assembly.tokenizer import Tokenizer
 
 WIDTH = 200
 """Of what is printed where no terminal tells its own."""
@@ -53,9 +59,14 @@ class Results:
         return [record for record in self.records if record.status != "ok"]
 
     @property
+    def stopped(self) -> bool:
+        """Whether some cell was stopped; the same run again goes on with it."""
+        return len(self.records) < len(self.outcomes)
+
+    @property
     def ok(self) -> bool:
         """Whether every cell came to a good end."""
-        return len(self.records) == len(self.outcomes) and not self.failed
+        return not (self.stopped or self.failed)
 
     @cached_property
     def tables(self) -> list[Table]:
@@ -78,21 +89,57 @@ class Results:
         ]
         return pandas.DataFrame(rows, columns=list(columns))
 
-    def __str__(self) -> str:
-        from rich.console import Console
+    def show(self, console: "Console") -> None:
+        """Print the ranked tables, and how the run went."""
         from rich.text import Text
 
-        from tokzoo.leaderboard.render import to_rich
+        from tokzoo.leaderboard.render import print_table
+
+        for table in self.tables:
+            print_table(table, console)
+        for line in self._summary:
+            console.print(Text(line), soft_wrap=True)
+
+    def __str__(self) -> str:
+        from rich.console import Console
 
         shown = io.StringIO()
         width = Console().width if sys.stdout.isatty() else WIDTH
-        console = Console(file=shown, width=width, highlight=False, color_system=None)
-        for table in self.tables:
-            console.print(to_rich(table), *map(Text, table.notes), sep="\n")
-        return "\n".join([*(line.rstrip() for line in shown.getvalue().splitlines()), *self._summary])
+        self.show(Console(file=shown, width=width, highlight=False, color_system=None))
+        return "\n".join(line.rstrip() for line in shown.getvalue().splitlines())
 
     def __repr__(self) -> str:
         return str(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that was checked: it can be done, and nothing of it is done yet.
+
+    Attributes:
+        doubts: what is not wrong but may not be meant, a line each.
+    """
+
+    cells: Sequence[Cell]
+    bench: Bench
+    doubts: Sequence[str]
+
+    def run(self, console: "Console") -> Results:
+        """Have every cell done, showing how it goes."""
+        with progress(console, {cell.id: cell for cell in self.cells}) as observe:
+            outcomes = self.bench.run(self.cells, observe)
+        return Results(outcomes, self.bench.options.out, summary_lines(outcomes, self.bench))
+
+
+def prepare(request: Request, options: Options, registry: Registry) -> Prepared:
+    """Check all of what is asked for.
+
+    Raises:
+        TokzooError: it is wrong, or does not fit together.
+    """
+    check_device(options.device)
+    cells = make_cells(make_plan(request, registry), registry)
+    return Prepared(cells, Bench(options, registry), doubts(cells))
 
 
 def run(
@@ -150,12 +197,7 @@ def run(
     """
     from rich.console import Console
 
-    from tokzoo.bench.progress import progress
-
-    check_device(device, f"device={device!r}")
-    registry = load_registry(map(Path, plugins))
-    for plugin in registry.broken:
-        warnings.warn(f"plugin {plugin.name} ({plugin.origin}) is left out: {plugin.error}", stacklevel=2)
+    registry = _registry(plugins)
     specs = add_components(registry, components)
     if specs and jobs not in (None, 1):
         raise TokzooError(
@@ -173,14 +215,46 @@ def run(
         axes=tuple(Axis(".".join(_key(key)), _values(key, values)) for key, values in (grid or {}).items()),
         metrics=tuple(spec for spec in specs if spec.kind == "metric"),
     )
-    cells = make_cells(make_plan(request, registry), registry)
-    for line in doubts(cells):
+    options = Options(Path(out), jobs, device, checkpoint_every, in_process=bool(specs))
+    prepared = prepare(request, options, registry)
+    for line in prepared.doubts:
         warnings.warn(line, stacklevel=2)
-    bench = Bench(Options(Path(out), jobs, device, checkpoint_every, in_process=bool(specs)), registry)
-    shown = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDTH)
-    with progress(shown, {cell.id: cell for cell in cells}) as observe:
-        outcomes = bench.run(cells, observe)
-    return Results(outcomes, Path(out), summary_lines(outcomes, bench))
+    return prepared.run(Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDTH))
+
+
+def load(
+    tokenizer: str | Path,
+    *,
+    out: str | Path = "runs",
+    plugins: Iterable[str | Path] = (),
+    device: str = "auto",
+) -> "Tokenizer":
+    """A trained tokenizer, in eval mode, ready to encode and decode.
+
+    Args:
+        tokenizer: the folder of a saved one; a cell's folder or name; a recipe's name, for its newest finished cell;
+            or a record's id or the start of one.
+        out: the folder runs are kept in.
+        plugins: files of plugins to load.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        TokzooError: none of these or several, or not one that can be loaded.
+    """
+    check_device(device)
+    folder = find_tokenizer(str(tokenizer), Path(out))
+    registry = _registry(plugins)
+    from tokzoo.assembly.devices import choose_device
+    from tokzoo.assembly.tokenizer import Tokenizer
+
+    return Tokenizer.load(folder, registry, choose_device(device))
+
+
+def _registry(plugins: Iterable[str | Path]) -> Registry:
+    registry = load_registry(map(Path, plugins))
+    for plugin in registry.broken:
+        warnings.warn(f"plugin {plugin.name} ({plugin.origin}) is left out: {plugin.error}", stacklevel=3)
+    return registry
 
 
 def _key(text: str) -> Key:

@@ -177,7 +177,7 @@ def test_a_grid_of_python_values_and_a_failing_cell(folder, options):
         ((TINY,), {"seeds": 3}, ["seeds=3: expected whole numbers, such as range(3)"]),
         ((TINY,), {"seeds": [-1]}, ["seeds=[-1]"]),
         ((TINY,), {"seeds": []}, ["seeds=[]"]),
-        ((TINY,), {"device": "gpu"}, ["device='gpu'", "did you mean 'cpu'?"]),
+        ((TINY,), {"device": "gpu"}, ["device 'gpu'", "did you mean 'cpu'?"]),
         ((TINY,), {"plugins": ["none.py"]}, ["none.py", "no such file"]),
         ((TINY,), {"components": [Sign], "jobs": 2}, ["jobs=2", "one cell after the other", "plugin file"]),
         ((TINY,), {"components": [int]}, ["class int", "tokzoo.Quantizer"]),
@@ -272,3 +272,12 @@ def test_interrupted_a_script_saves_and_goes_on(tmp_path, folder):
     again = run_script(script(tmp_path, changes, f"{more}, seeds=(0,)", "renamed.py"), tmp_path)
     assert "goes on from step" in again.stderr
     assert again.returncode == 0, again.stderr
+
+
+def test_a_tokenizer_is_loaded_by_the_name_of_its_recipe(finished):
+    tokenizer = tokzoo.load("tiny", out=finished.folder / "runs", device="cpu")
+    images = torch.rand(3, 1, 32, 32) * 2 - 1
+    assert tokenizer.decode(tokenizer.encode(images)).shape == images.shape
+    (cell,) = (finished.folder / "runs" / "cells").iterdir()
+    same = tokzoo.load(cell, device="cpu")
+    assert torch.equal(same.encode(images), tokenizer.encode(images))

@@ -1,4 +1,4 @@
-"""The content-addressed cache of stage results: a folder per stage and key, finished once it holds ``done.json``."""
+"""The content-addressed cache of stage results: one folder for each stage and key, finished once it says so."""
 
 import json
 from collections.abc import Iterable
@@ -10,8 +10,7 @@ from filelock import FileLock
 
 from tokzoo.bench.stages import CellStage
 from tokzoo.data.files import file_hash, read_json, write_json
-
-DONE = "done.json"
+from tokzoo.data.run_folder import DONE, LOCK, RunFolder
 
 
 @dataclass(slots=True)
@@ -34,14 +33,14 @@ class Result:
 
 
 class StageCache:
-    """The stages under ``folder``."""
+    """The stages of a run folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
 
     def path(self, stage: CellStage) -> Path:
         """The stage's folder, finished or not."""
-        return self.folder / stage.name / stage.key
+        return self.run.stage(stage.name, stage.key)
 
     def result(self, stage: CellStage) -> Result | None:
         """The result of a finished stage, else None."""
@@ -74,4 +73,4 @@ class StageCache:
         """Held while a stage is run, by one process at a time; a dead process holds nothing."""
         folder = self.path(stage)
         folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / "lock")
+        return FileLock(folder / LOCK)

@@ -9,6 +9,7 @@ from tokzoo.bench.workbench import Workbench
 from tokzoo.contracts.configs import DatasetConfig
 from tokzoo.data.codes import CodeSet
 from tokzoo.data.feed import DeviceFeed
+from tokzoo.data.run_folder import EVENTS, CellFolder
 from tokzoo.evaluation.pictures import curves, reconstruction_grid, sample_grid, save_png
 from tokzoo.training.events import read_lines
 
@@ -18,14 +19,14 @@ SAMPLES_SHOWN = 100
 
 
 @torch.no_grad()
-def draw_pictures(bench: Workbench, folder: Path) -> None:
+def draw_pictures(bench: Workbench, folder: CellFolder) -> None:
     """Write the pictures that are not there yet; all of them follow from the cached stages."""
     makers = {"reconstructions": _reconstructions, "tokenizer": _curves, "ar": _curves, "samples": _samples}
     if bench.cell.recipe.weights is not None:
         del makers["tokenizer"]  # it was not trained here
     needs = {"reconstructions": "tokenizer"}
     for name, make in makers.items():
-        path = folder / f"{name}.png"
+        path = folder.picture(name)
         if needs.get(name, name) in bench.stages and not path.exists():
             make(bench, name, path)
 
@@ -38,7 +39,7 @@ def _reconstructions(bench: Workbench, name: str, path: Path) -> None:
 
 
 def _curves(bench: Workbench, name: str, path: Path) -> None:
-    events = read_lines(bench.folder(name) / "events.jsonl")
+    events = read_lines(bench.folder(name) / EVENTS)
     save_png(curves(events, f"{bench.cell.recipe.name}, {name}"), path)
 
 

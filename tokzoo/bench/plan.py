@@ -122,7 +122,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(seeds))
 
 
-def check_device(device: str, said: str) -> None:
-    """Raise :class:`TokzooError` unless it is one of ``DEVICES``; ``said`` is how it was given."""
+def check_device(device: str) -> None:
+    """Raise :class:`TokzooError` unless it is one of ``DEVICES``."""
     if device not in DEVICES:
-        raise TokzooError(f"{said}: unknown; {suggest(device, DEVICES)}")
+        raise TokzooError(f"device '{device}': unknown; {suggest(device, DEVICES)}")

@@ -14,7 +14,7 @@ from tokzoo.bench.executor import InProcess, LocalExecutor
 from tokzoo.bench.stages import CellStage, stages_of
 from tokzoo.bench.summary import failed_record, measured_record
 from tokzoo.bench.worker import Job
-from tokzoo.data.files import write_json
+from tokzoo.data.run_folder import CellFolder, RunFolder
 from tokzoo.records.schema import Record
 from tokzoo.records.store import RecordStore
 from tokzoo.registry.plugins import Registry
@@ -58,8 +58,9 @@ class Bench:
     def __init__(self, options: Options, registry: Registry) -> None:
         self.options = options
         self.registry = registry
-        self.cache = StageCache(options.out / "cache")
-        self.store = RecordStore(options.out / "records")
+        self.run_folder = RunFolder(options.out)
+        self.cache = StageCache(self.run_folder)
+        self.store = RecordStore(self.run_folder.records)
 
     def run(self, cells: Sequence[Cell], observe: Observer = lambda cell, event: None) -> list[Outcome]:
         """Have every cell done; its record is written as soon as it is.
@@ -94,9 +95,9 @@ class Bench:
         found = {stage: self.cache.result(stage) for stage in stages_of(cell)}
         return None if None in found.values() else found  # type: ignore[return-value]
 
-    def folder(self, cell: Cell) -> Path:
-        """The cell's own folder: its log, and where its stages are."""
-        return self.options.out / "cells" / cell.id
+    def folder(self, cell: Cell) -> CellFolder:
+        """The cell's own folder."""
+        return self.run_folder.cell(cell.id)
 
     def _jobs(self, cells: int) -> int:
         if self.options.in_process:
@@ -111,12 +112,11 @@ class Bench:
         for name, cell in cells.items():
             folder = self.folder(cell)
             stages = {stage.name: stage.key for stage in stages_of(cell)}
-            write_json(folder / "cell.json", {**cell.dump(), "stages": stages})
+            folder.write(cell.dump(), stages)
             plugins = [str(path) for path in self.registry.files]
-            cache = str(self.cache.folder.resolve())
-            own = str(folder.resolve())
-            job = Job(cell.dump(), cache, own, plugins, self.options.device, threads, self.options.checkpoint_seconds)
-            jobs[name] = (job, folder / "log.txt")
+            run = str(self.options.out.resolve())
+            job = Job(cell.id, cell.dump(), run, plugins, self.options.device, threads, self.options.checkpoint_seconds)
+            jobs[name] = (job, folder.log)
         return jobs
 
     def _tell(self, name: str, cell: Cell, event: dict[str, Any]) -> None:
@@ -150,14 +150,14 @@ class Bench:
 
 def summary_lines(outcomes: Sequence[Outcome], bench: Bench) -> list[str]:
     """How a run went, and where everything is."""
-    trained, out = sum(outcome.trained for outcome in outcomes), bench.options.out
-    cached = len(outcomes) - trained
-    lines = [f"{trained} cells run, {cached} found done. Records: {out / 'records'}  cells: {out / 'cells'}"]
+    trained = sum(outcome.trained for outcome in outcomes)
+    cached, run = len(outcomes) - trained, bench.run_folder
+    lines = [f"{trained} cells run, {cached} found done. Records: {run.records}  cells: {run.cells}"]
     for cell, record in ((outcome.cell, outcome.record) for outcome in outcomes):
         if record is not None and record.status == "ok":
             lines.append(f"  {cell.id}: record {record.id}")
         elif record is not None:
-            lines.append(f"  {cell.id}: {record.status}, see {bench.folder(cell) / 'log.txt'}")
+            lines.append(f"  {cell.id}: {record.status}, see {bench.folder(cell).log}")
     return lines
 
 

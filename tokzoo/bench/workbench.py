@@ -19,9 +19,9 @@ from tokzoo.bench.stages import CellStage
 from tokzoo.contracts.errors import Diverged
 from tokzoo.contracts.interfaces import ARModel, Dataset
 from tokzoo.data.files import read_json, write_json
+from tokzoo.data.run_folder import CHECKPOINT, EXECUTION
 from tokzoo.registry.component import import_target
 from tokzoo.registry.plugins import Registry
-from tokzoo.training.checkpoint import CHECKPOINT
 from tokzoo.training.loop import RunContext
 
 MODEL = "model.safetensors"
@@ -117,7 +117,7 @@ def run_stage(bench: Workbench, stage: CellStage) -> None:
 
 def _fixed_execution(bench: Workbench, folder: Path) -> dict[str, Any]:
     """How a stage runs. A resumed stage keeps the threads it began with: their number changes the last bits."""
-    path = folder / "execution.json"
+    path = folder / EXECUTION
     now = {"torch": torch.__version__, "device": bench.device.type, "threads": bench.threads}
     if path.is_file():
         begun = read_json(path)

@@ -19,6 +19,7 @@ from tokzoo.bench.cache import StageCache
 from tokzoo.bench.cell import load_cell
 from tokzoo.bench.stages import CellStage, stages_of
 from tokzoo.contracts.errors import Diverged, TokzooError
+from tokzoo.data.run_folder import RunFolder
 from tokzoo.registry.plugins import Registry, load_registry
 
 
@@ -27,17 +28,17 @@ class Job:
     """What a worker is told.
 
     Attributes:
+        name: the cell's id.
         cell: a dumped cell.
-        cache: the folder of the stage cache.
-        folder: the cell's own folder, where its pictures go.
+        run: the run folder.
         plugins: file plugins to load.
         device: ``cpu``, ``cuda``, or ``auto``: the accelerator if there is one.
         threads: of the CPU, for this cell.
     """
 
+    name: str
     cell: dict[str, Any]
-    cache: str
-    folder: str
+    run: str
     plugins: list[str]
     device: str
     threads: int
@@ -89,16 +90,18 @@ class Worker:
     def _run(self) -> None:
         import torch
 
+        from tokzoo.assembly.devices import choose_device
         from tokzoo.bench.workbench import Workbench
         from tokzoo.training.loop import Interrupted
 
         registry = self.registry or load_registry(map(Path, self.job.plugins))
         cell = load_cell(self.job.cell, registry.components)
         stages = {stage.name: stage for stage in stages_of(cell)}
+        run = RunFolder(Path(self.job.run))
         bench = Workbench(
             cell=cell,
             stages=stages,
-            cache=StageCache(Path(self.job.cache)),
+            cache=StageCache(run),
             registry=registry,
             device=torch.device(choose_device(self.job.device)),
             threads=self.job.threads,
@@ -118,7 +121,7 @@ class Worker:
         self.stage = "pictures"
         from tokzoo.bench.pictures import draw_pictures
 
-        draw_pictures(bench, Path(self.job.folder))
+        draw_pictures(bench, run.cell(self.job.name))
 
     def _ensure(self, bench: Any, stage: CellStage) -> None:
         """Have a stage done, and before it whatever it reads that is missing or damaged."""
@@ -142,21 +145,6 @@ class Worker:
         self.log.write(f"stage {stage.name} ({stage.key}) is damaged and is run again\n")
         bench.cache.forget(stage)
         self._ensure(bench, stage)
-
-
-def choose_device(wanted: str) -> str:
-    """The device ``auto`` means here, or the one asked for.
-
-    Raises:
-        TokzooError: cuda was asked for and there is none.
-    """
-    import torch
-
-    if wanted != "auto":
-        if wanted == "cuda" and not torch.cuda.is_available():
-            raise TokzooError("--device cuda: torch sees no CUDA device; use --device cpu")
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _end_with_parent() -> None:

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from tokzoo.cli.coding import TokenizerName, check_place, find_tokenizer
+from tokzoo.cli.coding import TokenizerName, check_place
 from tokzoo.cli.common import Out, PluginFiles, Strict, registry
 from tokzoo.contracts.errors import TokzooError, suggest
+from tokzoo.records.finder import find_tokenizer
 from tokzoo.registry.plugins import Registry
 
 Family = Annotated[str, typer.Argument(metavar="FAMILY", help="The code base, such as gigatok.")]

@@ -1,5 +1,6 @@
 """What ``tokzoo run --dry-run`` prints."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -15,7 +16,7 @@ def chain_text(chain: Chain) -> str:
     return f"{chain.image} → {chain.latent} → {codes}"
 
 
-def print_dry_run(cells: list[Any], bench: Any) -> None:
+def print_dry_run(cells: Sequence[Any], bench: Any) -> None:
     """A row a cell: the resolved chain, its size, and which stages are new; then how much is shared."""
     from rich.table import Table
     from rich.text import Text

@@ -7,6 +7,7 @@ import typer
 
 from tokzoo.cli.common import AsJson, Out, PluginFiles, console, print_json, registry
 from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
+from tokzoo.data.run_folder import CellFolder, RunFolder
 
 leaderboard = typer.Typer(help="Tables computed from records.", no_args_is_help=True)
 runs = typer.Typer(help="Look into what was run.", no_args_is_help=True)
@@ -25,11 +26,12 @@ def show_leaderboard(
     """Print a ranked table for each track, from the records under --out."""
     # Before any record is read: a format nobody offers is a usage error.
     render = None if form is None else _renderer(form, plugin)
-    from tokzoo.leaderboard.render import to_json
+    from tokzoo.leaderboard.render import print_table, to_json
     from tokzoo.leaderboard.rows import build_tables
     from tokzoo.records.store import RecordStore
 
-    records, problems = RecordStore(out / "records").read()
+    store = RecordStore(RunFolder(out).records)
+    records, problems = store.read()
     for problem in problems:
         typer.echo(f"left out: {problem}", err=True)
     tables = [
@@ -37,13 +39,13 @@ def show_leaderboard(
     ]
     if not tables:
         on = f" on track {track}" if track else ""
-        raise TokzooError(f"no records{on} under {out / 'records'}; make some with tokzoo run, or name another --out")
+        raise TokzooError(f"no records{on} under {store.folder}; make some with tokzoo run, or name another --out")
     if json:
         print_json([to_json(table) for table in tables])
         return
     for table in tables:
         if render is None:
-            print_table(table)
+            print_table(table, console())
         else:
             typer.echo(render(to_json(table)))
 
@@ -67,18 +69,6 @@ def _renderer(name: str, plugins: list[Path] | None) -> Any:
     return guarded
 
 
-def print_table(table: Any) -> None:
-    """A leaderboard table and its notes, on the terminal."""
-    from rich.text import Text
-
-    from tokzoo.leaderboard.render import to_rich
-
-    shown = console()
-    shown.print(to_rich(table))
-    for note in table.notes:
-        shown.print(Text(note, style="dim"))
-
-
 @runs.command("show")
 def show_run(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A record id, or the start of one; or a cell's name.")],
@@ -88,7 +78,7 @@ def show_run(
     """Show one run: its numbers with their protocols, its stages, and where its files are."""
     from tokzoo.records.store import RecordStore
 
-    store = RecordStore(out / "records")
+    store = RecordStore(RunFolder(out).records)
     records = [record for record in store.read()[0] if _matches(record, run, out)]
     if len(records) != 1:
         found = ", ".join(f"{r.id} ({r.recipe.name}, seed {r.seed})" for r in records) or "none"
@@ -106,12 +96,9 @@ def _matches(record: Any, run: str, out: Path) -> bool:
     return any(folder.name == Path(run).name for folder in _cell_folders(record, out))
 
 
-def _cell_folders(record: Any, out: Path) -> list[Path]:
+def _cell_folders(record: Any, out: Path) -> list[CellFolder]:
     """The folders of the cells whose stages are the record's."""
-    from tokzoo.data.files import read_json
-
-    found = sorted((out / "cells").glob("*/cell.json"))
-    return [path.parent for path in found if read_json(path)["stages"] == record.stages]
+    return [cell for cell in RunFolder(out).all_cells() if cell.read()["stages"] == record.stages]
 
 
 def _print_run(record: Any, out: Path) -> None:
@@ -134,7 +121,7 @@ def _print_run(record: Any, out: Path) -> None:
     for stage, key in record.stages.items():
         seconds = record.observed.get("stages", {}).get(stage, {}).get("seconds")
         took = f"  {seconds:.1f} s" if seconds is not None else ""
-        shown.print(Text(f"  {stage:<16}{out / 'cache' / stage / key}{took}"))
+        shown.print(Text(f"  {stage:<16}{RunFolder(out).stage(stage, key)}{took}"))
     for folder in _cell_folders(record, out):
-        for path in sorted(folder.glob("*.png")):
+        for path in folder.pictures:
             shown.print(Text(f"  {path.stem:<16}{path}"))

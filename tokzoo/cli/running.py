@@ -47,54 +47,36 @@ def run(
     Everything is checked before anything is trained, nothing is done twice, and a run that was stopped goes on where it
     was. Exit code: 0 all cells ok, 1 some cell failed, 2 wrong usage, 130 stopped.
     """
-    from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_plan, parse_seeds, split
-    from tokzoo.bench.run import Bench, Options
+    from tokzoo.api import prepare
+    from tokzoo.bench.plan import Request, parse_seeds, split
+    from tokzoo.bench.run import Options
     from tokzoo.recipes.load import Axis
 
-    check_device(device, f"--device {device}")
-    found = registry(plugin, strict_plugins)
     names, changes = split(what)
     axes = tuple(map(Axis.parse, grid or ()))
-    wanted = None if seeds is None else parse_seeds(seeds)
-    cells = make_cells(make_plan(Request(names, changes, track, data, wanted, axes), found), found)
-    for line in doubts(cells):
+    request = Request(names, changes, track, data, None if seeds is None else parse_seeds(seeds), axes)
+    prepared = prepare(request, Options(out, jobs, device, checkpoint_every), registry(plugin, strict_plugins))
+    for line in prepared.doubts:
         typer.echo(f"warning: {line}", err=True)
-    bench = Bench(Options(out, jobs, device, checkpoint_every), found)
     if dry_run:
         from tokzoo.cli.dry_run import print_dry_run
 
-        print_dry_run(cells, bench)
+        print_dry_run(prepared.cells, prepared.bench)
         return
-    _run(bench, cells)
-
-
-def _run(bench: Any, cells: list[Any]) -> None:
-    from tokzoo.bench.progress import progress
-
     try:
-        with progress(console(), {cell.id: cell for cell in cells}) as observe:
-            outcomes = bench.run(cells, observe)
+        results = prepared.run(console())
     except KeyboardInterrupt:
-        typer.echo("stopped; run the same command again to go on", err=True)
-        raise typer.Exit(130) from None
-    _report(outcomes, bench)
-    if any(outcome.record is None for outcome in outcomes):
-        typer.echo("stopped; run the same command again to go on", err=True)
-        raise typer.Exit(130)
-    if any(outcome.record.status != "ok" for outcome in outcomes):
+        raise _stopped() from None
+    results.show(console())
+    if results.stopped:
+        raise _stopped()
+    if results.failed:
         raise typer.Exit(1)
 
 
-def _report(outcomes: list[Any], bench: Any) -> None:
-    """The ranked table of what was asked for, and where everything is."""
-    from tokzoo.bench.run import summary_lines
-    from tokzoo.cli.results import print_table
-    from tokzoo.leaderboard.rows import build_tables
-
-    for table in build_tables(outcome.record for outcome in outcomes if outcome.record is not None):
-        print_table(table)
-    for line in summary_lines(outcomes, bench):
-        typer.echo(line)
+def _stopped() -> typer.Exit:
+    typer.echo("stopped; run the same command again to go on", err=True)
+    return typer.Exit(130)
 
 
 def explain(

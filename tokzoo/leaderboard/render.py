@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -41,6 +42,13 @@ def rank(row: Row) -> str:
         return "·"
     first, last = row.rank
     return str(first) if first == last else f"{first}–{last}"
+
+
+def print_table(table: Table, console: Console) -> None:
+    """The table and its notes, on a terminal."""
+    console.print(to_rich(table))
+    for note in table.notes:
+        console.print(Text(note, style="dim"))
 
 
 def to_rich(table: Table) -> RichTable:

@@ -25,6 +25,7 @@ from tokzoo.data.config import Augmentation, RandomCrop
 from tokzoo.data.crops import random_crops
 from tokzoo.data.cutting import Square, cut_square
 from tokzoo.data.feed import DeviceFeed, training_batches
+from tokzoo.data.run_folder import RunFolder
 from tokzoo.recipes.load import Changes, load_recipe, load_track
 from tokzoo.registry.plugins import load_registry
 from tokzoo_data.configs import LiveImagesConfig
@@ -407,7 +408,7 @@ def dataset_of(root):
 def test_an_ar_model_learns_ten_crops(registry, packed, tmp_path):
     cell = cell_of(registry, dataset_of(packed), *FEW, "track.augment.codes=ten-crop")
     stages = {stage.name: stage for stage in stages_of(cell)}
-    cache = StageCache(tmp_path / "stages")
+    cache = StageCache(RunFolder(tmp_path))
     quiet = {"report": lambda stage, event: None, "stopping": lambda: False}
     bench = Workbench(cell, stages, cache, registry, torch.device("cpu"), 1, 60.0, **quiet)
     for stage in stages.values():

@@ -222,7 +222,7 @@ def test_interrupted_in_this_process_a_cell_goes_on_bit_for_bit(finished, half_t
         bench.run(cells, interrupt)
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("tokzoo ")]
     assert torch_state() == before
-    assert list(bench.cache.folder.glob(f"{stage}/*/checkpoint.safetensors"))
+    assert list(finished.folder.glob(f"stopped-{stage}/cache/{stage}/*/checkpoint.safetensors"))
 
     seen = []
     (outcome,) = bench.run(cells, lambda cell, event: seen.append(event))
@@ -244,7 +244,7 @@ def test_in_this_process_a_failing_cell_is_a_record_and_the_next_one_runs(finish
     (failed,) = bench.run(cells)
     assert failed.record.failure.stage == "reconstruction"
     assert "SystemExit: 3" in failed.record.failure.message
-    assert "SystemExit: 3" in (bench.folder(cells[0]) / "log.txt").read_text()
+    assert "SystemExit: 3" in bench.folder(cells[0]).log.read_text()
 
     # Not two at once: they would share torch's generators.
     from tokzoo.contracts.errors import TokzooError

@@ -16,11 +16,10 @@ from typer.testing import CliRunner
 
 from tokzoo.assembly.codes_file import CodesFile
 from tokzoo.assembly.tokenizer import Tokenizer
-from tokzoo.cli.coding import decode, encode, find_tokenizer
+from tokzoo.cli.coding import decode, encode
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.specs import ImageSpec
 from tokzoo.data.config import Augmentation
-from tokzoo.data.files import write_json
 from tokzoo.data.pictures import find_pictures, read_picture, write_png
 from tokzoo.data.pixels import to_uint8, to_unit
 from tokzoo.data.split import InMemorySplit
@@ -28,8 +27,6 @@ from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.load import load_recipe
 from tokzoo.recipes.optimization import Budget
 from tokzoo.recipes.solver import solve
-from tokzoo.records.schema import make_record
-from tokzoo.records.store import RecordStore
 from tokzoo.registry.plugins import load_registry
 from tokzoo.training.loop import RunContext, Trainer
 from tokzoo.training.tokenizer import TokenizerTask
@@ -232,51 +229,9 @@ def test_names_that_lead_elsewhere_are_refused(tmp_path, photos, folder, name):
 def test_wrong_tokenizers_are_told(tmp_path, photos, folder):
     arguments = ["encode", photos, "-o", tmp_path / "codes", "--out", tmp_path / "runs", "--tokenizer"]
     assert "not a saved tokenizer" in fails(*arguments, photos)
-    assert f"neither a cell nor a record under {tmp_path / 'runs'}; none is known" in fails(*arguments, "gone")
-    assert "--device gpu: unknown" in fails(*arguments, folder, "--device", "gpu")
+    assert f"no cell, recipe or record under {tmp_path / 'runs'}; none is known" in fails(*arguments, "gone")
+    assert "device 'gpu': unknown" in fails(*arguments, folder, "--device", "gpu")
     assert "Missing option '--tokenizer'" in call(*arguments[:-1], code=2)
-
-
-def test_a_tokenizer_is_found_by_its_run(tmp_path, folder):
-    runs = tmp_path / "runs"
-    trained = runs / "cache" / "tokenizer" / "abc"
-    for name, key in (("tiny--s0", "abc"), ("tiny--s1", "def")):
-        write_json(runs / "cells" / name / "cell.json", {"stages": {"tokenizer": key}})
-    with pytest.raises(TokzooError, match=r"cell tiny--s0: its tokenizer is not in .*; run it"):
-        find_tokenizer("tiny--s0", runs)
-    shutil.copytree(folder, trained)
-    write_json(trained / "done.json", {})
-    assert find_tokenizer("tiny--s0", runs) == trained
-    assert find_tokenizer(str(runs / "cells" / "tiny--s0"), tmp_path / "elsewhere") == trained
-    assert find_tokenizer(str(folder), runs) == folder
-    with pytest.raises(TokzooError, match="did you mean 'tiny--s0'"):
-        find_tokenizer("tiny-s0", runs)
-    (runs / "cells" / "tiny--s1" / "cell.json").write_text("[")
-    with pytest.raises(TokzooError, match="not a cell's description"):
-        find_tokenizer("tiny--s1", runs)
-
-
-def test_a_tokenizer_is_found_by_its_record(tmp_path, folder):
-    runs = tmp_path / "runs"
-    shutil.copytree(folder, runs / "cache" / "tokenizer" / "abc")
-    write_json(runs / "cache" / "tokenizer" / "abc" / "done.json", {})
-    named = {"name": "x", "hash": "x", "content": {}}
-    about = {"status": "ok", "track": named, "recipe": named, "probe": None, "shapes": {}, "versions": {}}
-    rest = {"execution": {}, "not_applicable": [], "metrics": {}, "protocols": {}}
-    ids = {}
-    # More records than first letters: some share theirs.
-    for seed in range(17):
-        record = make_record(seed=seed, stages={"tokenizer": f"key{seed}" if seed else "abc"}, **about, **rest)
-        RecordStore(runs / "records").add(record)
-        ids.setdefault(record.id[0], []).append(record.id)
-        if seed == 0:
-            assert find_tokenizer(record.id, runs) == runs / "cache" / "tokenizer" / "abc"
-            assert find_tokenizer(record.id[:6], runs) == runs / "cache" / "tokenizer" / "abc"
-    with pytest.raises(TokzooError, match=f"record {record.id}: its tokenizer is not in"):
-        find_tokenizer(record.id, runs)
-    first, several = max(ids.items(), key=lambda item: len(item[1]))
-    with pytest.raises(TokzooError, match=f"--tokenizer {first}: begins the ids of {', '.join(sorted(several))}"):
-        find_tokenizer(first, runs)
 
 
 def test_pictures_by_relative_paths_and_links(tmp_path, photos, folder, monkeypatch):

@@ -1,0 +1,77 @@
+"""A tokenizer by the name of whatever it is part of."""
+
+import os
+
+import pytest
+
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.data.files import write_json
+from tokzoo.records.finder import find_tokenizer
+from tokzoo.records.schema import make_record
+from tokzoo.records.store import RecordStore
+
+
+def trained(runs, key, age=0):
+    """A finished tokenizer stage, so many seconds old."""
+    folder = runs / "cache" / "tokenizer" / key
+    write_json(folder / "done.json", {})
+    os.utime(folder / "done.json", (1e9 - age, 1e9 - age))
+    return folder
+
+
+def cell(runs, name, key, **about):
+    write_json(runs / "cells" / name / "cell.json", {**about, "stages": {"tokenizer": key}})
+
+
+def test_by_its_cell(tmp_path):
+    runs = tmp_path / "runs"
+    for name, key in (("tiny--s0", "abc"), ("tiny--s1", "def")):
+        cell(runs, name, key)
+    with pytest.raises(TokzooError, match=r"cell tiny--s0: its tokenizer is not in .*; run it"):
+        find_tokenizer("tiny--s0", runs)
+    folder = trained(runs, "abc")
+    assert find_tokenizer("tiny--s0", runs) == folder
+    assert find_tokenizer(str(runs / "cells" / "tiny--s0"), tmp_path / "elsewhere") == folder
+    assert find_tokenizer(str(folder), runs) == folder
+    with pytest.raises(TokzooError, match="did you mean 'tiny--s0'"):
+        find_tokenizer("tiny-s0", runs)
+    (runs / "cells" / "tiny--s1" / "cell.json").write_text("[")
+    with pytest.raises(TokzooError, match="not a cell's description"):
+        find_tokenizer("tiny--s1", runs)
+
+
+def test_by_its_recipe_the_newest_of_its_seeds(tmp_path):
+    for seed, age in ((0, 10), (1, 5), (2, None)):
+        cell(tmp_path, f"a--s{seed}", f"a{seed}", recipe={"name": "a"}, track_id="t@1", seed=seed)
+        if age:
+            trained(tmp_path, f"a{seed}", age)
+    assert find_tokenizer("a", tmp_path).name == "a1"
+    cell(tmp_path, "b--s0", "b0", recipe={"name": "b"}, track_id="t@1", seed=0)
+    with pytest.raises(TokzooError, match="cell b--s0: its tokenizer is not in"):
+        find_tokenizer("b", tmp_path)
+    cell(tmp_path, "a--u", "other", recipe={"name": "a"}, track_id="u@1", seed=0)
+    trained(tmp_path, "other")
+    with pytest.raises(TokzooError, match=r"tokenizer 'a': .* more than their seed; name one: a--s1, a--u"):
+        find_tokenizer("a", tmp_path)
+
+
+def test_by_its_record(tmp_path):
+    runs = tmp_path / "runs"
+    folder = trained(runs, "abc")
+    named = {"name": "x", "hash": "x", "content": {}}
+    about = {"status": "ok", "track": named, "recipe": named, "probe": None, "shapes": {}, "versions": {}}
+    rest = {"execution": {}, "not_applicable": [], "metrics": {}, "protocols": {}}
+    ids = {}
+    # More records than first letters: some share theirs.
+    for seed in range(17):
+        record = make_record(seed=seed, stages={"tokenizer": f"key{seed}" if seed else "abc"}, **about, **rest)
+        RecordStore(runs / "records").add(record)
+        ids.setdefault(record.id[0], []).append(record.id)
+        if seed == 0:
+            assert find_tokenizer(record.id, runs) == folder
+            assert find_tokenizer(record.id[:6], runs) == folder
+    with pytest.raises(TokzooError, match=f"record {record.id}: its tokenizer is not in"):
+        find_tokenizer(record.id, runs)
+    first, several = max(ids.items(), key=lambda item: len(item[1]))
+    with pytest.raises(TokzooError, match=f"tokenizer '{first}': begins the ids of {', '.join(sorted(several))}"):
+        find_tokenizer(first, runs)

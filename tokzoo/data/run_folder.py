@@ -1,0 +1,128 @@
+"""The layout of the folder that runs are kept in, known here alone. No torch here.
+
+.. code-block:: text
+
+    runs/cells/CELL/cell.json           what the cell is, and the keys of its stages
+                   /events.jsonl        what its worker told, attempt after attempt
+                   /log.txt             what its components printed, and tracebacks
+                   /NAME.png            pictures
+        /cache/STAGE/KEY/done.json      a finished stage's result; cells with the same key share it
+                        /execution.json how it runs, fixed when it began
+                        /events.jsonl   the log of a training
+                        /checkpoint.safetensors, lock, and the stage's own files
+        /records/ID.json
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.data.files import read_json, write_json
+
+CELL, LOG, EVENTS = "cell.json", "log.txt", "events.jsonl"
+DONE, EXECUTION, CHECKPOINT, LOCK = "done.json", "execution.json", "checkpoint.safetensors", "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class CellFolder:
+    """The folder of one cell."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The cell's id."""
+        return self.path.name
+
+    @property
+    def run(self) -> "RunFolder":
+        """The run folder it is in."""
+        return RunFolder(self.path.absolute().parent.parent)
+
+    @property
+    def log(self) -> Path:
+        """Where its worker's output goes."""
+        return self.path / LOG
+
+    @property
+    def events(self) -> Path:
+        """Where its worker's events go."""
+        return self.path / EVENTS
+
+    @property
+    def pictures(self) -> list[Path]:
+        """Its pictures, by name."""
+        return sorted(self.path.glob("*.png"))
+
+    def picture(self, name: str) -> Path:
+        """One of its pictures, there or not."""
+        return self.path / f"{name}.png"
+
+    def is_there(self) -> bool:
+        """Whether this is a cell's folder."""
+        return (self.path / CELL).is_file()
+
+    def write(self, cell: dict[str, Any], stages: dict[str, str]) -> None:
+        """Write what the cell is (its dump) and the keys of its stages."""
+        write_json(self.path / CELL, {**cell, "stages": stages})
+
+    def read(self) -> dict[str, Any]:
+        """What :meth:`write` wrote: the dump, and under ``stages`` the keys.
+
+        Raises:
+            TokzooError: it cannot be read.
+        """
+        try:
+            content = read_json(self.path / CELL)
+            return {**content, "stages": dict(content["stages"])}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TokzooError(f"{self.path / CELL}: not a cell's description") from error
+
+    def tokenizer(self) -> Path:
+        """The folder of its trained tokenizer.
+
+        Raises:
+            TokzooError: it is not trained yet.
+        """
+        return self.run.tokenizer(str(self.read()["stages"].get("tokenizer")), f"cell {self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder that runs are kept in (``--out``)."""
+
+    path: Path
+
+    @property
+    def cells(self) -> Path:
+        """Of cells."""
+        return self.path / "cells"
+
+    @property
+    def records(self) -> Path:
+        """Of records."""
+        return self.path / "records"
+
+    def cell(self, name: str) -> CellFolder:
+        """The folder of a cell, there or not."""
+        return CellFolder(self.cells / name)
+
+    def all_cells(self) -> list[CellFolder]:
+        """The folders of all cells, by name."""
+        return [CellFolder(path.parent) for path in sorted(self.cells.glob(f"*/{CELL}"))]
+
+    def stage(self, name: str, key: str) -> Path:
+        """The folder of a stage's result, there or not."""
+        return self.path / "cache" / name / key
+
+    def tokenizer(self, key: str, whose: str) -> Path:
+        """The folder of a trained tokenizer, by its stage's key; ``whose`` is for the message.
+
+        Raises:
+            TokzooError: it is not trained yet.
+        """
+        folder = self.stage("tokenizer", key)
+        if not (folder / DONE).is_file():
+            raise TokzooError(f"{whose}: its tokenizer is not in {folder}; run it (again) with tokzoo run")
+        return folder
