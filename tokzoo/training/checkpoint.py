@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from tokzoo.assembly.weights import save_weights
 
 FORMAT = "tokzoo.checkpoint/1"
-CHECKPOINT = "checkpoint.safetensors"
-"""Its file in a stage's folder."""
 
 Parts = dict[str, dict[str, Tensor]]
 """Tensors by name, by part. A part's name holds no ``/``."""

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.outputs import Progress
+from tokzoo.data.run_folder import CHECKPOINT, EVENTS
 from tokzoo.data.seeding import derive_seed
 from tokzoo.recipes.optimization import Budget, Optimization
-from tokzoo.training.checkpoint import CHECKPOINT, Checkpoint, Parts, module_state
+from tokzoo.training.checkpoint import Checkpoint, Parts, module_state
 from tokzoo.training.ema import WeightAverage
 from tokzoo.training.events import EventLog
 from tokzoo.training.meter import GRADIENT, LOSS, Meter
@@ -79,7 +80,7 @@ class Trainer:
         """
         start, total = self._restore(), self.budget.steps
         self._train_mode()
-        log = EventLog(self.context.folder / "events.jsonl", start)
+        log = EventLog(self.context.folder / EVENTS, start)
         meter = Meter()
         since = saved = time.perf_counter()
         images = 0

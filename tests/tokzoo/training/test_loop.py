@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from tokzoo import Diverged
-from tokzoo.training.checkpoint import CHECKPOINT, Checkpoint
+from tokzoo.data.run_folder import CHECKPOINT
+from tokzoo.training.checkpoint import Checkpoint
 from tokzoo.training.loop import Interrupted
 
 # Unquantized for 12 steps, then k-means and revival; a critic from step 4 on. All of it before a stop and after.
