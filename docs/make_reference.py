@@ -62,7 +62,7 @@ GROUPS = {
     "Configs of every kind": "Config ComponentConfig ComponentRef",
     "Shapes": "ImageSpec FeatureMapSpec LatentSpec CodeSpec HiddenSpec Chain Layout Tap ASSIGNMENT "
     "FEATURE_MAP_DECODING CROPS",
-    "Components within components": "build build_teacher",
+    "Components within components": "build build_teacher start",
     "Checkpoints of other code bases": "CheckpointFormat Kept Shape",
     "Errors": "TokzooError Refusal Diverged Broken",
 }

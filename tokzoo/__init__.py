@@ -74,7 +74,7 @@ _EXPORTS = {
     "tokzoo.registry.formats": ("FormatSpec",),
     "tokzoo.registry.hookspecs": ("hookimpl",),
     "tokzoo.registry.local": ("component",),
-    "tokzoo.assembly.build": ("build", "build_teacher"),
+    "tokzoo.assembly.build": ("build", "build_teacher", "start"),
     "tokzoo.assembly.tokenizer": ("Tokenizer",),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from tokzoo.api import run as run
     from tokzoo.assembly.build import build as build
     from tokzoo.assembly.build import build_teacher as build_teacher
+    from tokzoo.assembly.build import start as start
     from tokzoo.assembly.tokenizer import Tokenizer as Tokenizer
     from tokzoo.contracts.configs import *  # noqa: F403
     from tokzoo.contracts.errors import *  # noqa: F403

@@ -8,7 +8,7 @@ from timm.models import VisionTransformer, load_state_dict
 from torch import Tensor, nn
 
 from tokzoo.contracts.errors import TokzooError, describe
-from tokzoo.nn.pretrained import shapes_only, timm_network
+from tokzoo.nn.pretrained import timm_network
 from tokzoo_losses.adversary_configs import DinoDiscConfig
 
 WHO = "regularizer 'dinodisc':"
@@ -22,17 +22,13 @@ class DinoBackbone(nn.Module):
     all of a query's logits alike and so changes nothing but rounding.
 
     Raises:
-        TokzooError: the model is no vision transformer of timm, is too shallow, or its weights cannot be had.
+        TokzooError: its weights cannot be had.
     """
 
     def __init__(self, config: DinoDiscConfig) -> None:
         super().__init__()
         self.readouts = config.readouts
-        # What is drawn for its start is overwritten: it must not change how others start.
-        with torch.random.fork_rng(devices=()):
-            vit = load_transformer(config)
-        self.width: int = vit.num_features
-        self.vit = with_habits(vit)
+        self.vit = with_habits(load_transformer(config))
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1))
 
@@ -69,11 +65,8 @@ def load_transformer(config: DinoDiscConfig) -> nn.Module:
     """The transformer with its weights, its positions resampled to the config's image size.
 
     Raises:
-        TokzooError: it cannot be had, or cannot serve the readouts.
+        TokzooError: they cannot be had.
     """
-    outline = outlined(config)
-    if shapes_only():
-        return outline
     tensors = None if config.weights is None else stored(config.weights, config.model)
     try:
         return timm_network(config.model, config.image_size, tensors)

@@ -16,7 +16,7 @@ from tokzoo import Chain
 from tokzoo.nn.frozen_network import WithFrozenNetwork
 from tokzoo_losses.adversary_configs import DinoDiscConfig
 from tokzoo_losses.batch_norm_local import BatchNormLocal
-from tokzoo_losses.dino_backbone import DinoBackbone
+from tokzoo_losses.dino_backbone import DinoBackbone, outlined
 from tokzoo_losses.discriminator import Discriminator
 from tokzoo_losses.spectral_norm import spectral_norm
 
@@ -29,14 +29,21 @@ class DinoDiscriminator(WithFrozenNetwork, Discriminator):
     Only the heads are trained, and only they are saved.
 
     Raises:
-        TokzooError: the transformer or its weights cannot be had.
+        TokzooError: the transformer is none that can serve the readouts.
     """
 
     def __init__(self, config: DinoDiscConfig, chain: Chain) -> None:
         super().__init__(config, chain)
-        backbone = DinoBackbone(config)
-        self.hold(backbone)
-        self.heads = nn.ModuleList(make_head(backbone.width, config) for _ in config.readouts)
+        width = outlined(config).num_features
+        self.heads = nn.ModuleList(make_head(width, config) for _ in config.readouts)
+
+    def start(self) -> None:
+        """Read the transformer's weights.
+
+        Raises:
+            TokzooError: they cannot be had.
+        """
+        self.hold(DinoBackbone(self.config))
 
     def adversary_parameters(self) -> Iterable[nn.Parameter]:
         """The heads'."""

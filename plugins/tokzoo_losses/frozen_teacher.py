@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokzoo import Chain, Pass, Regularizer, Teacher, build_teacher
+from tokzoo import Chain, Pass, Regularizer, Teacher, build_teacher, start
 from tokzoo.nn.frozen_network import WithFrozenNetwork
 
 
@@ -19,6 +19,10 @@ class WithTeacher(WithFrozenNetwork, Regularizer):
     def __init__(self, config: Any, chain: Chain) -> None:
         super().__init__(config, chain)
         self.hold(build_teacher(config.teacher, chain.image))
+
+    def start(self) -> None:
+        """Have the teacher's weights read, once for all who hold it."""
+        start(self.teacher)
 
     @property
     def teacher(self) -> Teacher:

@@ -12,11 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tokzoo import Chain, ImageTerm, TokzooError
+from tokzoo import ImageTerm, TokzooError
 from tokzoo.nn.frozen_network import WithFrozenNetwork
-from tokzoo.nn.pretrained import shapes_only
 from tokzoo_losses.lpips_config import LpipsConfig
-from tokzoo_losses.lpips_network import WIDTHS, LpipsNetwork, vgg_features
+from tokzoo_losses.lpips_network import CHANNELS, LpipsNetwork, vgg_features
 
 WHO = "regularizer 'lpips':"
 SOURCES = {
@@ -27,19 +26,16 @@ LIN = re.compile(r"lin(?:s\.)?(\d)\.model\.1\.weight")
 
 
 class Lpips(WithFrozenNetwork, ImageTerm):
-    """The distance, averaged over images; >= 0 with the published weights.
+    """The distance, averaged over images; >= 0 with the published weights."""
 
-    Raises:
-        TokzooError: a file of weights is missing, or holds something else.
-    """
+    def start(self) -> None:
+        """Read the weights.
 
-    def __init__(self, config: LpipsConfig, chain: Chain) -> None:
-        super().__init__(config, chain)
-        if shapes_only():
-            self.hold(LpipsNetwork(vgg_features().state_dict(), [torch.empty(group[-1]) for group in WIDTHS]))
-        else:
-            paths = find_files(config)
-            self.hold(LpipsNetwork(read_vgg(paths["vgg"]), read_lin(paths["lin"])))
+        Raises:
+            TokzooError: a file of weights is missing, or holds something else.
+        """
+        paths = find_files(self.config)
+        self.hold(LpipsNetwork(read_vgg(paths["vgg"]), read_lin(paths["lin"])))
 
     def distance(self, images: Tensor, target: Tensor) -> Tensor:
         """A scalar for reconstructions and targets ``[B, 1 or 3, H, W]``."""
@@ -92,9 +88,9 @@ def read_lin(path: Path) -> list[Tensor]:
     """
     names = ((LIN.fullmatch(name), tensor) for name, tensor in _tensors(path, "lin").items())
     held = {int(name[1]): tensor.float().flatten() for name, tensor in names if name}
-    if {number: len(tensor) for number, tensor in held.items()} != {n: group[-1] for n, group in enumerate(WIDTHS)}:
+    if {number: len(tensor) for number, tensor in held.items()} != dict(enumerate(CHANNELS)):
         raise TokzooError(f"{WHO} lin: {path} has not the weights of VGG's channels; it should be {SOURCES['lin']}")
-    return [held[number] for number in range(len(WIDTHS))]
+    return [held[number] for number in range(len(CHANNELS))]
 
 
 def _tensors(path: Path, field: str) -> dict[str, Tensor]:

@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from tokzoo.nn.precision import at_least_float32, without_autocast
 
-WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-"""The channels of VGG-16's convolutions; each group but the last ends in a pooling."""
+TAPS = (3, 8, 15, 22, 29)
+"""The layers that are compared: the last ReLU of each group of convolutions."""
+CHANNELS = (64, 128, 256, 512, 512)
+"""What each of them gives."""
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 """ImageNet's mean and deviation, of images in [-1, 1]."""
 EPSILON = 1e-10
@@ -29,7 +31,7 @@ class LpipsNetwork(nn.Module):
         super().__init__()
         features = vgg_features()
         features.load_state_dict(convolutions, assign=True)
-        cuts = [0, *(tap + 1 for tap in taps())]
+        cuts = [0, *(tap + 1 for tap in TAPS)]
         self.stages = nn.ModuleList(features[start:end] for start, end in pairwise(cuts))
         for number, weight in enumerate(weights):
             self.register_buffer(f"weight{number}", weight)
@@ -59,19 +61,8 @@ def directions(features: Tensor) -> Tensor:
 
 
 def vgg_features() -> nn.Sequential:
-    """VGG-16 up to its last ReLU, numbered as in torchvision's ``vgg16().features``, without memory for weights."""
-    parts: list[nn.Module] = []
-    channels = 3
+    """Torchvision's VGG-16 up to its last ReLU, without memory for weights."""
+    from torchvision.models import vgg16  # takes a second to import
+
     with torch.device("meta"):
-        for group in WIDTHS:
-            for width in group:
-                parts += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
-                channels = width
-            parts.append(nn.MaxPool2d(2))
-    return nn.Sequential(*parts[:-1])
-
-
-def taps() -> list[int]:
-    """The numbers of the layers that are compared: the last ReLU before each pooling, and the last of all."""
-    lengths = [2 * len(group) + 1 for group in WIDTHS]
-    return [sum(lengths[: number + 1]) - 2 for number in range(len(lengths))]
+        return vgg16(init_weights=False).features[: TAPS[-1] + 1]

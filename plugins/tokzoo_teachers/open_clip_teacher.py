@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from tokzoo import ImageSpec
 from tokzoo.contracts.errors import TokzooError, describe
-from tokzoo.nn.pretrained import shapes_only
 from tokzoo_teachers.open_clip_config import OpenClipConfig
 from tokzoo_teachers.pretrained import (
     PretrainedTeacher,
@@ -57,18 +56,43 @@ class Known:
 class OpenClipTeacher(PretrainedTeacher):
     """The patch tokens of the visual transformer: after its last norm, without class token, pooling or projection.
 
+    A model that is described on the hub has no network before it is started: the description is a file.
+
     Raises:
-        TokzooError: open_clip does not know the model, its weights cannot be had, or its features are not what the
-            config promises.
+        TokzooError: open_clip does not know the model, or its features are not what the config promises.
     """
 
     def __init__(self, config: OpenClipConfig, image: ImageSpec) -> None:
-        about = from_repository(config) if config.repository is not None else built_in(config)
-        network = shape_of(config, image, about)
-        if not shapes_only():
-            network = pretrained(config, about)
-        mean, std = normalisation(config, about)
-        super().__init__(config, image, network, mean, std)
+        about = None if config.repository is not None else built_in(config)
+        network = None if about is None else shape_of(config, image, about)
+        super().__init__(config, image, network, *normalisation(config, about))
+        self.image = image
+
+    def pretrained(self) -> nn.Module:
+        """The visual transformer with its weights; those of the text are left out."""
+        config = self.config
+        about = built_in(config) if config.repository is None else self._described()
+
+        def make(stored: dict[str, Tensor]) -> nn.Module:
+            towers = _towers(config, about)
+            # As they do in open_clip, positions learned at another size are resampled.
+            resize_pos_embed(stored, towers)
+            towers.visual.load_state_dict(
+                {name.removeprefix("visual."): value for name, value in stored.items() if name.startswith("visual.")}
+            )
+            return _only_tokens(towers, config)
+
+        if config.weights is None:
+            return from_hub(WHO, config, about.source, lambda: make(load_state_dict(_download(config, about))))
+        return from_file(WHO, config, about.source, make)
+
+    def _described(self) -> Known:
+        """What the hub says of the model, its normalisation taken over."""
+        about = from_repository(self.config)
+        shape_of(self.config, self.image, about)
+        for buffer, values in zip((self.mean, self.std), normalisation(self.config, about), strict=True):
+            buffer.copy_(torch.tensor(values).view(3, 1, 1))
+        return about
 
     def tokens(self, pixels: Tensor) -> Tensor:
         """The patch tokens."""
@@ -115,10 +139,11 @@ def from_repository(config: OpenClipConfig) -> Known:
         ) from error
 
 
-def normalisation(config: OpenClipConfig, about: Known) -> tuple[Sequence[float], Sequence[float]]:
+def normalisation(config: OpenClipConfig, about: Known | None) -> tuple[Sequence[float], Sequence[float]]:
     """Mean and deviation of the images the model was trained on: as its weights say, else as its family does."""
     ours = (HALF, HALF) if "SigLIP" in config.model else (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)
-    return about.trained.get("mean", ours[0]), about.trained.get("std", ours[1])
+    trained = {} if about is None else about.trained
+    return trained.get("mean", ours[0]), trained.get("std", ours[1])
 
 
 def shape_of(config: OpenClipConfig, image: ImageSpec, about: Known) -> nn.Module:
@@ -141,27 +166,6 @@ def shape_of(config: OpenClipConfig, image: ImageSpec, about: Known) -> nn.Modul
         ) from error
     check_grid(WHO, config, image, grid, patch, dim)
     return network
-
-
-def pretrained(config: OpenClipConfig, about: Known) -> nn.Module:
-    """The visual transformer with its weights; those of the text are left out.
-
-    Raises:
-        TokzooError: they cannot be had, or are not exactly the model's.
-    """
-
-    def make(stored: dict[str, Tensor]) -> nn.Module:
-        towers = _towers(config, about)
-        # As they do in open_clip, positions learned at another size are resampled.
-        resize_pos_embed(stored, towers)
-        towers.visual.load_state_dict(
-            {name.removeprefix("visual."): value for name, value in stored.items() if name.startswith("visual.")}
-        )
-        return _only_tokens(towers, config)
-
-    if config.weights is None:
-        return from_hub(WHO, config, about.source, lambda: make(load_state_dict(_download(config, about))))
-    return from_file(WHO, config, about.source, make)
 
 
 def _download(config: OpenClipConfig, about: Known) -> str:

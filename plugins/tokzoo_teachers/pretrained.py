@@ -18,21 +18,22 @@ from torch import Tensor, nn
 from tokzoo import ImageSpec, Teacher
 from tokzoo.contracts.errors import TokzooError, describe
 from tokzoo.nn.precision import at_least_float32, without_autocast
+from tokzoo.nn.pretrained import check_started
 from tokzoo_teachers.pretrained_config import PretrainedConfig
 
 
 class PretrainedTeacher(Teacher):
     """A pretrained network behind the preprocessing it was trained with.
 
-    On a GPU it runs under bfloat16 autocast, elsewhere in full precision, whatever is around. It is differentiable in
-    the images.
+    It is built for its shapes alone; :meth:`start` reads the weights. On a GPU it runs under bfloat16 autocast, elsewhere
+    in full precision, whatever is around. It is differentiable in the images.
     """
 
     def __init__(
         self,
         config: PretrainedConfig,
         image: ImageSpec,
-        network: nn.Module,
+        network: nn.Module | None,
         mean: Sequence[float],
         std: Sequence[float],
     ) -> None:
@@ -42,11 +43,28 @@ class PretrainedTeacher(Teacher):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
     @abstractmethod
+    def pretrained(self) -> nn.Module:
+        """The network with its weights.
+
+        Raises:
+            TokzooError: they cannot be had, or are not exactly the model's.
+        """
+
+    def start(self) -> None:
+        """Read the weights.
+
+        Raises:
+            TokzooError: they cannot be had, or are not exactly the model's.
+        """
+        self.network = self.pretrained().to(self.mean).eval().requires_grad_(False)
+
+    @abstractmethod
     def tokens(self, pixels: Tensor) -> Tensor:
         """Features ``[B, T, D]``, row-major, of normalised images ``[B, 3, S, S]`` of the config's size."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Features ``[B, T, D]`` of images ``[B, 1 or 3, H, W]`` in [-1, 1], row-major, in at least float32."""
+        check_started(self, self.network, images)
         with _precision(images.device):
             pixels = (images.to(self.mean.dtype) + 1) / 2
             first, second = (

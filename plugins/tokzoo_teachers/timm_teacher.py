@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tokzoo import ImageSpec
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.nn.pretrained import shapes_only, timm_network
+from tokzoo.nn.pretrained import timm_network
 from tokzoo_teachers.pretrained import (
     PretrainedTeacher,
     check_grid,
@@ -31,16 +31,25 @@ class TimmTeacher(PretrainedTeacher):
     Models that average their tokens before that norm (BEiT's, those named ``gap``) give them without it.
 
     Raises:
-        TokzooError: timm does not know the model, its weights cannot be had, or its features are not what the config
-            promises.
+        TokzooError: timm does not know the model, or its features are not what the config promises.
     """
 
     def __init__(self, config: TimmConfig, image: ImageSpec) -> None:
         about = known(config.model)
-        network = shape_of(config, image)
-        if not shapes_only():
-            network = pretrained(config, about)
-        super().__init__(config, image, network, about.mean, about.std)
+        super().__init__(config, image, shape_of(config, image), about.mean, about.std)
+
+    def pretrained(self) -> nn.Module:
+        """The model with its weights; a classifier among those of a file is left out."""
+        config, about = self.config, known(self.config.model)
+        heads = (about.classifier,) if isinstance(about.classifier, str) else about.classifier or ()
+
+        def make(stored: dict[str, Tensor]) -> nn.Module:
+            kept = {name: tensor for name, tensor in stored.items() if name.rpartition(".")[0] not in heads}
+            return timm_network(config.model, config.image_size, kept)
+
+        if config.weights is None:
+            return from_hub(WHO, config, _source(about), lambda: timm_network(config.model, config.image_size))
+        return from_file(WHO, config, _source(about), make)
 
     def tokens(self, pixels: Tensor) -> Tensor:
         """The patch tokens."""
@@ -78,23 +87,6 @@ def shape_of(config: TimmConfig, image: ImageSpec) -> nn.Module:
         raise TokzooError(f"{WHO} {config.model} serves no patch tokens: choose a vision transformer") from error
     check_grid(WHO, config, image, grid, patch, dim)
     return network
-
-
-def pretrained(config: TimmConfig, about: PretrainedCfg) -> nn.Module:
-    """The model with its weights; a classifier among those of a file is left out.
-
-    Raises:
-        TokzooError: they cannot be had, or are not exactly the model's.
-    """
-    heads = (about.classifier,) if isinstance(about.classifier, str) else about.classifier or ()
-
-    def make(stored: dict[str, Tensor]) -> nn.Module:
-        kept = {name: tensor for name, tensor in stored.items() if name.rpartition(".")[0] not in heads}
-        return timm_network(config.model, config.image_size, kept)
-
-    if config.weights is None:
-        return from_hub(WHO, config, _source(about), lambda: timm_network(config.model, config.image_size))
-    return from_file(WHO, config, _source(about), make)
 
 
 def _source(about: PretrainedCfg) -> str:

@@ -11,7 +11,6 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 
 from tokzoo import ImageSpec
 from tokzoo.contracts.errors import TokzooError, suggest
-from tokzoo.nn.pretrained import shapes_only
 from tokzoo_teachers.pretrained import PretrainedTeacher, check_grid, did_you_mean, from_file, from_hub
 from tokzoo_teachers.torchvision_config import TorchvisionConfig
 
@@ -22,18 +21,30 @@ class TorchvisionTeacher(PretrainedTeacher):
     """What the network computes at the node: a map ``[B, D, h, w]``, or patch tokens after a class token, if any.
 
     Raises:
-        TokzooError: torchvision does not know the model, its node or its weights, these cannot be had, or the features
-            are not what the config promises.
+        TokzooError: torchvision does not know the model, its node or its weights, or the features are not what the
+            config promises.
     """
 
     def __init__(self, config: TorchvisionConfig, image: ImageSpec) -> None:
         about = known(config)
-        network = shape_of(config, image)
-        if not shapes_only():
-            network = pretrained(config, about)
         preset = about.transforms()
-        super().__init__(config, image, network, preset.mean, preset.std)
+        super().__init__(config, image, shape_of(config, image), preset.mean, preset.std)
         self.positions = config.hidden_spec(image).positions
+
+    def pretrained(self) -> nn.Module:
+        """The network up to its node, with its weights."""
+        config, about = self.config, known(self.config)
+
+        def make(stored: dict[str, Tensor]) -> nn.Module:
+            network = models.get_model(config.model, weights=None)
+            network.load_state_dict(stored)
+            return _up_to_node(network, config.node)
+
+        if config.weights is None:
+            return from_hub(
+                WHO, config, about.url, lambda: make(dict(about.get_state_dict(progress=False, check_hash=True)))
+            )
+        return from_file(WHO, config, about.url, make)
 
     def tokens(self, pixels: Tensor) -> Tensor:
         """The features at the node."""
@@ -93,25 +104,6 @@ def _near(network: nn.Module, config: TorchvisionConfig) -> str:
     names = {".".join(path[:depth]) for path in paths for depth in range(1, len(path) + 1)}
     parts = ", ".join(dict.fromkeys(path[0] for path in paths))
     return did_you_mean(config.node, sorted(names), f"its parts are {parts}")
-
-
-def pretrained(config: TorchvisionConfig, about: models.WeightsEnum) -> nn.Module:
-    """The network up to its node, with its weights.
-
-    Raises:
-        TokzooError: they cannot be had, or are not exactly the model's.
-    """
-
-    def make(stored: dict[str, Tensor]) -> nn.Module:
-        network = models.get_model(config.model, weights=None)
-        network.load_state_dict(stored)
-        return _up_to_node(network, config.node)
-
-    if config.weights is None:
-        return from_hub(
-            WHO, config, about.url, lambda: make(dict(about.get_state_dict(progress=False, check_hash=True)))
-        )
-    return from_file(WHO, config, about.url, make)
 
 
 def _up_to_node(network: nn.Module, node: str) -> nn.Module:

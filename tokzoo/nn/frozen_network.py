@@ -5,13 +5,15 @@ from typing import Self
 
 from torch import Tensor, nn
 
+from tokzoo.contracts.errors import TokzooError
+
 
 class WithFrozenNetwork(nn.Module):
     """Beside an interface, a module that holds a frozen network, given to :meth:`hold`.
 
-    The network follows every move (``to``, ``cuda``, ``double``), and yet is no submodule: it is in neither
-    ``parameters`` nor ``state_dict``, ``train()`` leaves it in eval mode, and wrappers for distributed training neither
-    shard nor broadcast it.
+    Pretrained weights are read in ``start``, and so the network is given there. It follows every move (``to``, ``cuda``,
+    ``double``), and yet is no submodule: it is in neither ``parameters`` nor ``state_dict``, ``train()`` leaves it in
+    eval mode, and wrappers for distributed training neither shard nor broadcast it.
     """
 
     _held: tuple[nn.Module, ...] = ()
@@ -22,7 +24,13 @@ class WithFrozenNetwork(nn.Module):
 
     @property
     def network(self) -> nn.Module:
-        """The frozen network."""
+        """The frozen network.
+
+        Raises:
+            TokzooError: none is held yet.
+        """
+        if not self._held:
+            raise TokzooError(f"{type(self).__name__} has no network yet: start() reads it, and comes before use")
         return self._held[0]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:

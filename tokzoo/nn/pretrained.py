@@ -3,13 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from tokzoo.contracts.errors import TokzooError
 
-def shapes_only() -> bool:
-    """Whether modules are now built for their shapes alone (to count parameters), so that no weights are needed."""
-    return torch.get_default_device().type == "meta"
+
+def check_started(owner: nn.Module, network: nn.Module | None, images: Tensor) -> None:
+    """Raise :class:`TokzooError` where images meet a network that is there for its shapes alone.
+
+    A component that holds a pretrained network builds it on the meta device, without memory, and puts one with weights
+    in its place in ``start``.
+
+    Args:
+        owner: the component.
+        network: what it holds; None: nothing yet.
+        images: what the network is about to see. On the meta device too, where there are shapes alone, all is well.
+    """
+    if network is None or (next(network.parameters()).is_meta and not images.is_meta):
+        raise TokzooError(f"{type(owner).__name__} has no weights yet: start() reads them, and comes before use")
 
 
 def timm_network(model: str, image_size: int, tensors: Mapping[str, Tensor] | None = None) -> nn.Module:

@@ -8,12 +8,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 import tokzoo
 from tokzoo.data.files import file_hash
-from tokzoo.nn.pretrained import shapes_only
+from tokzoo.nn.pretrained import check_started
 from tokzoo_teachers.fashion.network import Network
 
 HERE = Path(__file__).parent
@@ -26,14 +27,21 @@ class FashionTeacher(tokzoo.Teacher):
 
     Raises:
         tokzoo.Refusal: other images.
-        tokzoo.TokzooError: the weights are not those whose hash stands beside them.
     """
 
     def __init__(self, config: Any, image: tokzoo.ImageSpec) -> None:
         super().__init__(config, image)
         config.hidden_spec(image)
-        network = Network() if shapes_only() else load_network(WEIGHTS)
-        self.network = network.eval().requires_grad_(False)
+        with torch.device("meta"):
+            self.network = Network()
+
+    def start(self) -> None:
+        """Read the weights.
+
+        Raises:
+            tokzoo.TokzooError: they are not those whose hash stands beside them.
+        """
+        self.network = load_network(WEIGHTS).eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> "FashionTeacher":
         """Stays in eval mode: batch statistics would make an image's features depend on its neighbours."""
@@ -41,6 +49,7 @@ class FashionTeacher(tokzoo.Teacher):
 
     def forward(self, images: Tensor) -> Tensor:
         """The features; images are taken in [-1, 1], as they are."""
+        check_started(self, self.network, images)
         return self.network(images).flatten(2).transpose(1, 2)
 
 

@@ -104,7 +104,9 @@ def make_objective(make_chain):
     def make(**regularizers):
         recipe, chain = make_chain(**regularizers)
         torch.manual_seed(0)
-        return Objective(Tokenizer(recipe, chain), build_regularizers(recipe, chain)).train()
+        objective = Objective(Tokenizer(recipe, chain), build_regularizers(recipe, chain)).train()
+        objective.start()
+        return objective
 
     return make
 

@@ -46,7 +46,9 @@ def make(weights):
         fields = {"model": MODEL, "weights": weights, "image_size": SIDE, "readouts": READOUTS, **fields}
         torch.manual_seed(0)
         chain = SimpleNamespace(image=ImageSpec(channels, (size, size)))
-        return DinoDiscriminator(DinoDiscConfig(**fields), chain).train()
+        made = DinoDiscriminator(DinoDiscConfig(**fields), chain).train()
+        made.start()
+        return made
 
     return make
 
@@ -286,7 +288,7 @@ def test_offline_without_weights_is_one_clear_error(tmp_path):
         "from tokzoo import TokzooError\n"
         "from tokzoo_losses.adversary_configs import DinoDiscConfig\n"
         "from tokzoo_losses.dinodisc import DinoDiscriminator\n"
-        "try:\n    DinoDiscriminator(DinoDiscConfig(), SimpleNamespace())\n"
+        "try:\n    DinoDiscriminator(DinoDiscConfig(), SimpleNamespace()).start()\n"
         "except TokzooError as error:\n    print(error)\n"
     )
     caches = {"HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path), "TORCH_HOME": str(tmp_path)}

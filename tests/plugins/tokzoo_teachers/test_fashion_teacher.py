@@ -20,7 +20,9 @@ IMAGE = tokzoo.ImageSpec(1, (32, 32))
 
 @pytest.fixture(scope="module")
 def teacher():
-    return FashionTeacher(FashionTeacherConfig(), IMAGE)
+    teacher = FashionTeacher(FashionTeacherConfig(), IMAGE)
+    teacher.start()
+    return teacher
 
 
 @pytest.fixture(scope="module")

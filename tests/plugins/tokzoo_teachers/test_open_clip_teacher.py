@@ -71,7 +71,9 @@ def images():
 
 def make(model="ViT-nano-16", **fields):
     dim = MODELS[model][1] if model in MODELS else None
-    return OpenClipTeacher(OpenClipConfig(**{"model": model, "dim": dim, "image_size": 64, **fields}), IMAGE).eval()
+    teacher = OpenClipTeacher(OpenClipConfig(**{"model": model, "dim": dim, "image_size": 64, **fields}), IMAGE)
+    teacher.start()
+    return teacher.eval()
 
 
 def prepared(images, size, mean, std):

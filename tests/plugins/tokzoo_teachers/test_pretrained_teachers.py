@@ -41,12 +41,15 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=SPECS)
 def make(request, weights):
-    """A function from fields to a small teacher, as the assembly builds it."""
+    """A function from fields to a small teacher, as the assembly builds and starts it."""
 
-    def build(image=IMAGE, **fields):
+    def build(image=IMAGE, started=True, **fields):
         spec = SPECS[request.param]
         config = load_config(spec)(**{**SMALL[spec.name], "image_size": 64, "weights": weights[spec.name], **fields})
-        return build_teacher(Slot("teacher", Entry(spec, "test"), config), image)
+        teacher = build_teacher(Slot("teacher", Entry(spec, "test"), config), image)
+        if started:
+            teacher.start()
+        return teacher
 
     return build
 
@@ -115,12 +118,15 @@ def test_only_the_network_is_state(teacher):
     assert not [name for name in teacher.state_dict() if not name.startswith("network.")]
 
 
-def test_shapes_alone_need_no_weights(make):
-    """As when parameters are counted before anything is trained."""
-    with torch.device("meta"):
-        teacher = make(weights="none.pth")
-        spec = teacher.config.hidden_spec(IMAGE)
-        assert teacher(torch.empty(2, 3, 32, 32)).shape == (2, spec.positions, spec.dim)
+def test_weights_are_read_where_it_is_started(make, teacher, images):
+    built = make(weights="none.pth", started=False)
+    assert sum(p.numel() for p in built.parameters()) == sum(p.numel() for p in teacher.parameters())
+    with pytest.raises(TokzooError, match=r"Teacher has no weights yet: start\(\) reads them"):
+        built(images)
+    with torch.device("meta"):  # as when parameters are counted before anything is trained
+        built = make(weights="none.pth", started=False)
+        spec = built.config.hidden_spec(IMAGE)
+        assert built(torch.empty(2, 3, 32, 32)).shape == (2, spec.positions, spec.dim)
 
 
 def test_a_file_that_is_not_there_or_not_weights(make, tmp_path):

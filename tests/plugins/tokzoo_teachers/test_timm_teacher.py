@@ -50,9 +50,11 @@ def images():
 
 
 def make(image=IMAGE, **fields):
-    """A teacher as the assembly builds it, of small images so that it is quick."""
+    """A teacher as the assembly builds and starts it, of small images so that it is quick."""
     config = TimmConfig(**{"model": MODEL, "image_size": 64, **fields})
-    return build_teacher(Slot("teacher", Entry(SPEC, "test"), config), image)
+    teacher = build_teacher(Slot("teacher", Entry(SPEC, "test"), config), image)
+    teacher.start()
+    return teacher
 
 
 def test_patch_tokens_after_the_last_norm(original, weights, images):
@@ -194,7 +196,7 @@ def test_offline_without_weights_is_one_clear_error(tmp_path):
         "from tokzoo import ImageSpec, TokzooError\n"
         "from tokzoo_teachers.timm_config import TimmConfig\n"
         "from tokzoo_teachers.timm_teacher import TimmTeacher\n"
-        f"try:\n    TimmTeacher(TimmConfig(model='{MODEL}'), ImageSpec(3, (32, 32)))\n"
+        f"try:\n    TimmTeacher(TimmConfig(model='{MODEL}'), ImageSpec(3, (32, 32))).start()\n"
         "except TokzooError as error:\n    print(error)\n"
     )
     caches = {"HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path), "TORCH_HOME": str(tmp_path)}

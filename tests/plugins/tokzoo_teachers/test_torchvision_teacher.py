@@ -46,7 +46,9 @@ def images():
 
 def make(**fields):
     config = TorchvisionConfig(**{"model": "resnet18", "node": "layer3", "image_size": 64, **fields})
-    return TorchvisionTeacher(config, IMAGE).eval()
+    teacher = TorchvisionTeacher(config, IMAGE)
+    teacher.start()
+    return teacher.eval()
 
 
 def prepared(images, size):
