@@ -25,8 +25,8 @@ from tokzoo_teachers.pretrained_config import PretrainedConfig
 class PretrainedTeacher(Teacher):
     """A pretrained network behind the preprocessing it was trained with.
 
-    It is built for its shapes alone; :meth:`start` reads the weights. On a GPU it runs under bfloat16 autocast, elsewhere
-    in full precision, whatever is around. It is differentiable in the images.
+    It is built for its shapes alone; :meth:`start` reads the weights. On a GPU it runs under bfloat16 autocast,
+    elsewhere in full precision, whatever is around. It is differentiable in the images.
     """
 
     def __init__(

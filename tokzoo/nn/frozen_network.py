@@ -11,9 +11,9 @@ from tokzoo.contracts.errors import TokzooError
 class WithFrozenNetwork(nn.Module):
     """Beside an interface, a module that holds a frozen network, given to :meth:`hold`.
 
-    Pretrained weights are read in ``start``, and so the network is given there. It follows every move (``to``, ``cuda``,
-    ``double``), and yet is no submodule: it is in neither ``parameters`` nor ``state_dict``, ``train()`` leaves it in
-    eval mode, and wrappers for distributed training neither shard nor broadcast it.
+    Pretrained weights are read in ``start``, so that the network is given there. It follows every move (``to``,
+    ``cuda``, ``double``), and yet is no submodule: it is in neither ``parameters`` nor ``state_dict``, ``train()``
+    leaves it in eval mode, and wrappers for distributed training neither shard nor broadcast it.
     """
 
     _held: tuple[nn.Module, ...] = ()
