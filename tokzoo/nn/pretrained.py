@@ -19,7 +19,7 @@ def check_started(owner: nn.Module, network: nn.Module | None, images: Tensor) -
         network: what it holds; None: nothing yet.
         images: what the network is about to see. On the meta device too, where there are shapes alone, all is well.
     """
-    if network is None or (next(network.parameters()).is_meta and not images.is_meta):
+    if network is None or (not images.is_meta and any(p.is_meta for p in network.parameters())):
         raise TokzooError(f"{type(owner).__name__} has no weights yet: start() reads them, and comes before use")
 
 

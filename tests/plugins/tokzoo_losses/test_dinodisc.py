@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
-from tokzoo import Decoded, Encoded, ImageSpec, Pass, Progress, Refusal, TokzooError, View
+from tokzoo import Decoded, Encoded, ImageSpec, Pass, Progress, Quantized, Refusal, TokzooError, View
 from tokzoo.assembly.objective import detached
 from tokzoo_losses.adversary_configs import DinoDiscConfig
 from tokzoo_losses.batch_norm_local import BatchNormLocal
@@ -59,7 +59,9 @@ def pictures():
 
 
 def state_of(images, ours):
-    return Pass(None, images, None, Progress(0, 1), Encoded(images), views={"main": View(Decoded(ours), images)})
+    decoded, latent = Decoded(ours), images.flatten(2)
+    views = {"main": View(decoded, images)}
+    return Pass(None, images, None, Progress(0, 1), Encoded(latent), Quantized(latent, None), decoded, views)
 
 
 def test_what_the_heads_read(make, original, pictures):
@@ -243,7 +245,7 @@ def test_in_an_objective(make_objective, images, weights):
     answer = objective(images, None, Progress(0, 1), "gan", detached(losses.state))
     torch.testing.assert_close(answer.total.detach(), 0.5 * answer.terms["gan.adversary.loss"])
     answer.total.backward()
-    player = objective.players["gan"]
+    player = objective.by_role["gan"]
     assert all(p.grad is not None for p in player.adversary_parameters())
     assert all(p.grad is None for p in objective.tokenizer.parameters())
     assert player.config.augment is not None

@@ -44,7 +44,7 @@ def test_the_gradient_is_that_of_the_formula(term, images):
 
 def test_the_teacher_is_never_in_training_mode(make_objective, images):
     objective = make_objective(feature=FEATURE)
-    teacher = objective.players["feature"].teacher
+    teacher = objective.by_role["feature"].teacher
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
     assert objective.training
     first, second = (objective(images, None, Progress(0, 1)).terms["feature"] for _ in range(2))
@@ -58,7 +58,7 @@ def test_training_on_it_moves_the_tokenizer(make_objective, images):
     objective = make_objective(feature={**FEATURE, "weight": 2.0})
     losses = objective(images, None, Progress(0, 1))
     assert losses.terms["feature"] > 0
-    objective.players["feature"].terms(losses.state)[""].backward()
+    objective.by_role["feature"].terms(losses.state)[""].backward()
     assert objective.tokenizer.decoder.cnn.conv_out.weight.grad.abs().sum() > 0
     assert objective.tokenizer.encoder.cnn.conv_in.weight.grad.abs().sum() > 0
 

@@ -138,7 +138,7 @@ def test_in_an_objective(make_objective, files, images):
     objective = make_objective(perceptual={"use": "lpips", **fields}, shortcut="shortcut")
     losses = objective(images, None, Progress(0, 1))
     assert {"perceptual", "perceptual.shortcut"} <= losses.terms.keys()
-    objective.players["perceptual"].terms(losses.state)[""].backward()
+    objective.by_role["perceptual"].terms(losses.state)[""].backward()
     assert objective.tokenizer.encoder.cnn.conv_in.weight.grad.abs().sum() > 0
 
 

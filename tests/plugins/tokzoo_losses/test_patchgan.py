@@ -194,7 +194,7 @@ def test_as_a_player_it_learns_to_tell_images_and_moves_nothing_else(make_object
     closed = objective(images, None, Progress(4, 10))
     assert not [name for name in closed.terms if name.startswith("gan")]
     losses = objective(images, None, Progress(5, 10))
-    player = objective.players["gan"]
+    player = objective.by_role["gan"]
     before = {name: p.detach().clone() for name, p in objective.named_parameters()}
     optimizer = torch.optim.Adam(player.adversary_parameters(), 1e-2)
     history = []
@@ -214,7 +214,7 @@ def test_as_a_player_it_learns_to_tell_images_and_moves_nothing_else(make_object
 
 def test_the_tokenizer_learns_from_it_without_moving_it(make_objective, images):
     objective = make_objective(gan={**SMALL, "weight": 0.25})
-    player = objective.players["gan"]
+    player = objective.by_role["gan"]
     for parameter in player.adversary_parameters():
         parameter.requires_grad_(False)
     losses = objective(images, None, Progress(0, 10))

@@ -81,7 +81,7 @@ def test_only_the_projection_is_saved_trained_and_loaded(make):
 
 def test_the_teacher_moves_along_and_stays_frozen(make_objective):
     objective = make_objective(semantic=use())
-    teacher = objective.players["semantic"].teacher
+    teacher = objective.by_role["semantic"].teacher
     assert not teacher.training
     assert not any(p.requires_grad for p in teacher.parameters())
     objective.double()
@@ -100,13 +100,13 @@ def test_gradients_reach_what_comes_before_the_tap(make_objective, images):
         for name in losses.state.quantized.losses
     )
     torch.testing.assert_close(losses.total.detach(), rest + 0.25 * losses.terms["semantic"])
-    objective.players["semantic"].terms(losses.state)[""].backward()
+    objective.by_role["semantic"].terms(losses.state)[""].backward()
     layers = objective.tokenizer.decoder.transformer.layers
     reached = [any(p.grad is not None for p in layer.parameters()) for layer in layers]
     assert reached == [True, True, False, False]
-    assert all(p.grad.abs().sum() > 0 for p in objective.players["semantic"].projection.parameters())
+    assert all(p.grad.abs().sum() > 0 for p in objective.by_role["semantic"].projection.parameters())
     assert objective.tokenizer.encoder.projection.weight.grad.abs().sum() > 0
-    assert all(p.grad is None for p in objective.players["semantic"].teacher.parameters())
+    assert all(p.grad is None for p in objective.by_role["semantic"].teacher.parameters())
 
 
 @pytest.mark.parametrize("side", [2, 8])

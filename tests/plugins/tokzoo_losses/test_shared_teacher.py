@@ -20,7 +20,7 @@ def objective(make_objective):
 
 @pytest.fixture
 def term(make_objective):
-    return make_objective(feature=FEATURE).players["feature"]
+    return make_objective(feature=FEATURE).by_role["feature"]
 
 
 def asked(teacher):
@@ -37,20 +37,20 @@ def step(objective, images):
 
 
 def test_equal_teachers_are_one_network(objective, make_objective):
-    players = objective.players
+    players = objective.by_role
     assert players["semantic"].teacher is players["feature"].teacher
     other = make_objective(semantic=SEMANTIC, feature=FEATURE)
-    assert other.players["feature"].teacher is not players["feature"].teacher
+    assert other.by_role["feature"].teacher is not players["feature"].teacher
 
 
 def test_other_teachers_are_others(make_objective):
-    players = make_objective(semantic=SEMANTIC, feature={**FEATURE, "teacher": {**TEACHER, "dim": 5}}).players
+    players = make_objective(semantic=SEMANTIC, feature={**FEATURE, "teacher": {**TEACHER, "dim": 5}}).by_role
     assert players["semantic"].teacher is not players["feature"].teacher
     assert players["feature"].teacher.config.dim == 5
 
 
 def test_two_forwards_a_pass_instead_of_three(objective, images):
-    calls = asked(objective.players["feature"].teacher)
+    calls = asked(objective.by_role["feature"].teacher)
     for _ in range(2):
         step(objective, images.clone())
     assert sorted(calls) == [False, False, True, True]
@@ -63,8 +63,8 @@ def test_nothing_changes_by_sharing(objective, make_chain, images):
         Tokenizer(recipe, chain), {role: build(slot, Regularizer, chain) for role, slot in recipe.regularizers.items()}
     ).train()
     teachers = [
-        objective.players["feature"].teacher,
-        *(apart.players[role].teacher for role in ("semantic", "feature")),
+        objective.by_role["feature"].teacher,
+        *(apart.by_role[role].teacher for role in ("semantic", "feature")),
     ]
     assert len({id(teacher) for teacher in teachers}) == 3
     for teacher in teachers[1:]:  # the tests' own, without weights of its own, starts anew each time
@@ -103,7 +103,7 @@ def test_another_target_is_asked_about_itself(term, images):
 def test_views_of_one_target_ask_about_it_once(make_objective, images):
     feature = {**FEATURE, "views": None}
     objective = make_objective(feature=feature, shortcut={"use": "shortcut", "stop": 1})
-    calls = asked(objective.players["feature"].teacher)
+    calls = asked(objective.by_role["feature"].teacher)
     losses = objective(images.clone(), None, Progress(0, 1))
     assert {"feature", "feature.shortcut"} <= set(losses.terms)
     assert sorted(calls) == [False, True, True]

@@ -82,7 +82,7 @@ def test_in_an_objective_until_its_gate_closes(make_objective, images):
 def test_the_direct_view_trains_both_cnns_around_the_quantizer(make_objective, images):
     objective = make_objective(shortcut={"use": "shortcut", "feature": "none"})
     state = objective(images, None, Progress(0, 1)).state
-    objective.players["l2"].terms(state)["shortcut"].backward()
+    objective.by_role["l2"].terms(state)["shortcut"].backward()
     tokenizer = objective.tokenizer
     assert tokenizer.encoder.cnn.conv_in.weight.grad.abs().sum() > 0
     assert tokenizer.decoder.cnn.conv_in.weight.grad.abs().sum() > 0

@@ -158,6 +158,6 @@ def test_the_path_of_the_weights_is_no_part_of_the_identity(tmp_path, weights):
 @pytest.mark.parametrize("name", SPECS)
 def test_registration_is_sound(name):
     SPECS[name].check()
-    example = SPECS[name].config(**SPECS[name].example)
+    example = load_config(SPECS[name])(**SPECS[name].example)
     assert isinstance(example.hidden_spec(IMAGE), HiddenSpec)
     assert "weights" in example.contents
