@@ -69,7 +69,7 @@ def test_extreme_latents_stay_within_the_levels():
 def test_assignment_factors_choose_the_codes():
     torch.manual_seed(0)
     quantizer, latent = build(8, 8, 8), torch.randn(3, 50, 3, requires_grad=True)
-    factors = quantizer.assignment(latent)
+    (factors,) = quantizer.assignment(latent)
     assert factors.codes.shape == (512, 3)
     assert torch.equal(nearest(factors.queries, factors.codes), quantizer(latent).codes.flatten())
     factors.queries.sum().backward()

@@ -125,7 +125,7 @@ def test_autocast_quantizes_in_float32():
 def test_assignment_factors_choose_the_codes(l2_norm):
     torch.manual_seed(0)
     quantizer, latent = build(l2_norm=l2_norm), torch.randn(2, 8, 4, requires_grad=True)
-    factors = quantizer.assignment(latent)
+    (factors,) = quantizer.assignment(latent)
     assert factors.scale == 1.0
     assert torch.equal(nearest(factors.queries, factors.codes), quantizer(latent).codes.flatten())
     (factors.queries.sum() + factors.codes.sum()).backward()

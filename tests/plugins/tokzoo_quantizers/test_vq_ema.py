@@ -60,7 +60,7 @@ def test_the_codebook_takes_no_gradient_and_has_no_loss(rotation):
     quantizer, latent = build(rotation=rotation), torch.randn(2, 8, DIM, requires_grad=True)
     quantized = quantizer(latent)
     assert set(quantized.losses) == {"commitment"}
-    (quantized.latent.sum() + quantized.losses["commitment"] + quantizer.assignment(latent).codes.sum()).backward()
+    (quantized.latent.sum() + quantized.losses["commitment"] + quantizer.assignment(latent)[0].codes.sum()).backward()
     assert latent.grad.any()
     assert quantizer.codebook.grad is None
     assert not quantizer.codebook.requires_grad
