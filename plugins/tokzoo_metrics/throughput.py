@@ -28,7 +28,7 @@ class Throughput(tokzoo.Metric):
         """Time both directions."""
         tokenizer = probe.tokenizer
         turns = torch.arange(self.config.batch, device=probe.images.device) % len(probe.images)
-        images = probe.images.index_select(0, turns)
+        images, seeds = probe.images.index_select(0, turns), torch.zeros_like(turns)
 
         def encode() -> tokzoo.Quantized:
             return tokenizer.quantizer(tokenizer.encoder(images).latent)
@@ -37,7 +37,7 @@ class Throughput(tokzoo.Metric):
 
         def decode() -> Tensor:
             latent = encoded.latent if encoded.codes is None else tokenizer.quantizer.decode(encoded.codes)
-            return tokenizer.decoder.decode(latent)
+            return tokenizer.decoder.decode(latent, seeds, tokenizer.sampler)
 
         decoding, _ = self._time(decode, images.device)
         self._rates = {

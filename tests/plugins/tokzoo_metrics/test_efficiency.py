@@ -21,8 +21,8 @@ class Stub(nn.Module):
         self.encoder.forward = self.encode
         self.quantizer.forward = self.quantize
         self.quantizer.decode = lambda codes: self.note("look up", codes)
-        self.decoder.decode = lambda latent: self.note("decode", latent)
-        self.calls, self.continuous = [], continuous
+        self.decoder.decode = lambda latent, seeds, sampler: self.note("decode", latent)
+        self.calls, self.continuous, self.sampler = [], continuous, None
 
     def note(self, name, tensor):
         assert not torch.is_grad_enabled()
