@@ -1,0 +1,197 @@
+"""Designs from papers, each sketched in a file of this folder through the public API alone, and taken all the way.
+
+A sketch is a file plugin, as anybody would write it. It is trained for three steps on random images, saved, loaded and
+asked for what it promised. What surrounds it are the stand-ins of the conformance kit, unless a test names others.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+
+import tokzoo
+from tokzoo.assembly.build import build_ar
+from tokzoo.assembly.weights import load_weights, save_weights
+from tokzoo.data.codes import CodeSet
+from tokzoo.data.config import Augmentation
+from tokzoo.data.split import InMemorySplit
+from tokzoo.evaluation.codes import extract_codes
+from tokzoo.evaluation.samples import sample_codes
+from tokzoo.recipes.models import Probe
+from tokzoo.recipes.optimization import Budget, Optimization
+from tokzoo.recipes.resolve import resolve_recipe
+from tokzoo.recipes.solver import check_probe, solve
+from tokzoo.recipes.tree import Tree
+from tokzoo.registry.plugins import load_registry
+from tokzoo.testing.conformance import check_component
+from tokzoo.testing.stand_ins import with_stand_ins
+from tokzoo.training.ar import ARTask
+from tokzoo.training.loop import RunContext, Trainer
+from tokzoo.training.tokenizer import TokenizerTask
+
+CPU = torch.device("cpu")
+IMAGE = tokzoo.ImageSpec(3, (16, 16))
+COUNT, CLASSES, STEPS, BATCH = 12, 3, 3, 6
+SURROUNDINGS = {"encoder": "tokzoo-testing/grid", "decoder": "tokzoo-testing/any", "regularizers": {"l2": "l2"}}
+# In batches of different sizes torch may add in another order.
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}
+
+
+@dataclass
+class Learned:
+    """An AR model, trained and loaded, with the codes it learned and what it was asked for.
+
+    Attributes:
+        steps: the logged terms of each training step.
+        nats: of each image, or None.
+        samples: sampled codes ``[COUNT, …]``.
+        images: the samples decoded.
+    """
+
+    model: tokzoo.ARModel
+    codes: torch.Tensor
+    steps: list
+    nats: torch.Tensor | None
+    samples: torch.Tensor
+    images: torch.Tensor
+
+
+@dataclass
+class Lab:
+    """Sketches and the registry they are in.
+
+    Attributes:
+        events: what training logged, of the last thing that was trained.
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+    classes: int | None = CLASSES
+    image: tokzoo.ImageSpec = IMAGE
+    events: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.registry = load_registry(self.files, strict=True)
+        self.registry.components = with_stand_ins(self.registry.components)
+        generator = torch.Generator().manual_seed(0)
+        shape = (COUNT, self.image.channels, *self.image.size)
+        images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        labels = None if self.classes is None else torch.arange(COUNT) % self.classes
+        self.split = InMemorySplit(images, labels)
+        self.images = images / 127.5 - 1
+
+    def recipe(self, **recipe):
+        """A recipe with stand-ins where it names nothing. Regularizers are those given, and ``l2``."""
+        named = {**SURROUNDINGS["regularizers"], **recipe.pop("regularizers", {})}
+        return resolve_recipe(
+            Tree.from_data({**SURROUNDINGS, **recipe, "regularizers": named}, "sketch"), self.registry.components
+        )
+
+    def solve(self, recipe):
+        return solve(recipe, self.image, self.classes, self.registry.components)
+
+    def task(self, recipe, steps=STEPS):
+        chain, budget = self.solve(recipe), Budget(steps=steps, batch=BATCH)
+        return TokenizerTask(recipe, chain, self.split, Augmentation(), budget, 0, CPU)
+
+    def tokenizer(self, steps=STEPS, **recipe):
+        """The tokenizer of a recipe: trained, saved, loaded and still the same; its codes decode as they should."""
+        task = self.task(self.recipe(**recipe), steps)
+        self._train(task, task.tokenizer.recipe.train.tokenizer, steps)
+        folder = self.folder / "tokenizer"
+        folder.mkdir(exist_ok=True)
+        task.tokenizer.save(folder)
+        loaded = tokzoo.Tokenizer.load(folder, self.registry)
+        seeds = torch.arange(COUNT)
+        images, codes = loaded.reconstruct(self.images, seeds)
+        before, same_codes = task.tokenizer.reconstruct(self.images, seeds)
+        torch.testing.assert_close(images, before, rtol=0, atol=0)
+        assert images.shape == self.images.shape
+        assert images.isfinite().all()
+        one, _ = loaded.reconstruct(self.images[5:6], seeds[5:6])
+        torch.testing.assert_close(one, images[5:6], **CLOSE)
+        if codes is not None:
+            assert codes.equal(same_codes)
+            assert codes.shape == loaded.chain.codes.batch_shape(COUNT)
+            assert loaded.decode(loaded.encode(self.images), seeds).equal(images)
+        return loaded
+
+    def probe(self, **probe):
+        """How an AR model is trained: ``ar`` and perhaps its ``sampler``."""
+        settings = {"train": {"lr": 1e-2}, "steps": STEPS, "batch": BATCH, **probe}
+        slot = self.recipe(quantizer="tokzoo-testing/nearest", ar=settings.pop("ar")).ar
+        train = Optimization(**settings.pop("train"))
+        return Probe(ar=slot, train=train, **settings)
+
+    def check_probe(self, tokenizer, ar):
+        """Refuse an AR model as planning a run would."""
+        check_probe(self.probe(ar=ar), tokenizer.recipe, tokenizer.chain, self.registry.components)
+
+    def codes(self, tokenizer):
+        """The codes of all images, through a file."""
+        path = self.folder / "codes.safetensors"
+        extract_codes(tokenizer, self.split, Augmentation(), 5, CPU).save(path)
+        return CodeSet.load(path)
+
+    def ar(self, tokenizer, ar, sampler=None, **probe):
+        """An AR model of a tokenizer's codes: trained, saved, loaded; likelihoods and samples that stand alone."""
+        settings = self.probe(ar=ar, sampler=sampler or {}, **probe)
+        check_probe(settings, tokenizer.recipe, tokenizer.chain, self.registry.components)
+        codes = self.codes(tokenizer)
+        task = ARTask(settings, tokenizer.chain.tokens, tokenizer.quantizer, codes, 0, CPU)
+        self._train(task, settings.train, settings.steps)
+        weights = self.folder / "model.safetensors"
+        save_weights(task.module.state_dict(), weights)
+        model = build_ar(settings.ar, tokenizer.chain.tokens, tokenizer.quantizer)
+        load_weights(model, weights)
+        model.eval()
+        learned = codes.codes[0].long()
+        nats = self._nats(model, task.module, learned, codes.labels)
+        samples, images = self._samples(model, settings.sampler, tokenizer)
+        return Learned(model, learned, self.events, nats, samples, images)
+
+    def conformance(self, kind, name, fields=None):
+        """The findings of the conformance kit that are failures, by check."""
+        entry = self.registry.components.get(kind, name)
+        found = check_component(entry, self.registry.components, self.files, fields)
+        return {each.check: each.message for each in found if each.outcome != "passed"}
+
+    def _train(self, task, config, steps):
+        self.events = []
+        folder = self.folder / task.purpose
+        folder.mkdir(exist_ok=True)
+        context = RunContext(folder, CPU, report=self.events.append)
+        Trainer(task, config, Budget(steps=steps, batch=BATCH), 0, context).run()
+
+    def _nats(self, model, before, codes, labels):
+        seeds = torch.arange(COUNT)
+        with torch.no_grad():
+            wanted = before.likelihood(codes, labels, seeds)
+            found = model.likelihood(codes, labels, seeds)
+            assert found.loss.isfinite()
+            torch.testing.assert_close(found.loss, wanted.loss, rtol=0, atol=0)
+            if found.nats_per_token is not None:
+                one = model.likelihood(codes[7:8], None if labels is None else labels[7:8], seeds[7:8])
+                torch.testing.assert_close(one.nats_per_token, found.nats_per_token[7:8], **CLOSE)
+        return found.nats_per_token
+
+    def _samples(self, model, sampler, tokenizer):
+        drawn = [sample_codes(model, sampler, tokenizer.chain, COUNT, 0, batch, CPU) for batch in (COUNT, 1)]
+        assert drawn[0].codes.equal(drawn[1].codes)
+        samples = drawn[0].codes[0].long()
+        images = tokenizer.decode(samples, torch.arange(COUNT))
+        assert images.isfinite().all()
+        return samples, images
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A function from the names of sketches of this folder to a lab that has them."""
+
+    def make(*sketches, **settings):
+        folder = Path(__file__).parent
+        (tmp_path / "lab").mkdir(exist_ok=True)
+        return Lab(tmp_path / "lab", tuple(folder / f"{name}.py" for name in sketches), **settings)
+
+    return make
