@@ -1,10 +1,11 @@
 """A small zoo of configs without modules, and a registry that offers it together with YAML files a test writes."""
 
+from dataclasses import replace
 from textwrap import dedent
 from typing import Annotated, ClassVar, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, create_model
 
 import tokzoo
 from tokzoo.recipes.load import load_recipe
@@ -97,7 +98,14 @@ class GridDecoder(tokzoo.DecoderConfig):
         return tokzoo.HiddenSpec(latent.shape, 64)
 
 
+class FlowSampler(tokzoo.Config):
+    steps: int = Field(10, ge=1)
+
+
 class DeepGridDecoder(GridDecoder):
+    """A generative one."""
+
+    sampler: ClassVar = FlowSampler
     layers: int = 12
 
 
@@ -350,3 +358,19 @@ def zoo(tmp_path, monkeypatch):
 @pytest.fixture(name="make_catalogue")
 def _make_catalogue():
     return make_catalogue
+
+
+@pytest.fixture
+def add_field(zoo):
+    """A function that gives the config of a registered component a further field, ``later``."""
+
+    def add(kind, name):
+        found = zoo.registry.components
+        zoo.registry.components = Catalogue()
+        for entry in found:
+            spec = entry.spec
+            if (spec.kind, spec.name) == (kind, name):
+                spec = replace(spec, config=create_model("Wider", __base__=spec.config, later=(int, 7)))
+            zoo.registry.components.add(Entry(spec, entry.plugin, entry.source))
+
+    return add
