@@ -174,7 +174,8 @@ class Recipe(Written):
         """What a trained tokenizer depends on, apart from the track, the data and the seed."""
         if self.weights is not None:
             return self._identity(*PARTS, "weights")
-        return {**self._identity(*PARTS, "init", "regularizers"), "train": differences(self.train.tokenizer)}
+        own = {"init": self.init.identity()} if self.init is not None else {}
+        return {**self._identity(*PARTS, "regularizers"), **own, "train": differences(self.train.tokenizer)}
 
     def identity(self) -> dict[str, Any]:
         """What its results depend on."""

@@ -119,4 +119,7 @@ def test_a_sampler_changes_the_recipe_and_not_the_tokenizer(zoo):
         recipe = zoo.recipe("decoder=deep-grid", text)
         assert recipe.tokenizer_identity() == zoo.recipe("decoder=deep-grid").tokenizer_identity()
         assert recipe.identity() != zoo.recipe("decoder=deep-grid").identity()
-    assert zoo.recipe("decoder=deep-grid", "sampler.decoder.steps=10").identity() == zoo.recipe("decoder=deep-grid").identity()
+    assert (
+        zoo.recipe("decoder=deep-grid", "sampler.decoder.steps=10").identity()
+        == zoo.recipe("decoder=deep-grid").identity()
+    )

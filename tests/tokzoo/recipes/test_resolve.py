@@ -6,6 +6,7 @@ import tokzoo
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.resolve import probe_of
 from tokzoo.recipes.resolver import Resolver
+from tokzoo.recipes.saved import REGULARIZERS, WEIGHTS, Saved
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Entry
 from tokzoo.registry.plugins import load_registry
@@ -68,6 +69,24 @@ train.tokenizer.warmup=2.5
     train.tokenizer.warmup: a float is a fraction of the budget below 1; write steps as an integer
 train.tokenizer.betas=[0.9, 2]
     train.tokenizer.betas.1: input should be less than 1, not 2
+train.tokenizer.parts.encodr.lr=1
+    train.tokenizer.parts.encodr: 'encodr' is no part of this recipe; did you mean 'encoder'?
+train.tokenizer.parts.regularizers.entrpy.lr=1
+    train.tokenizer.parts.regularizers.entrpy: 'regularizers.entrpy' is no part of this recipe; did you mean 'regularizers.entropy'?
+train.tokenizer.parts.regularizers.entropy.lrr=1
+    train.tokenizer.parts.regularizers.entropy.lrr: unknown; did you mean 'lr'?
+train.ar.parts.encoder.lr=1
+    train.ar.parts: an AR model is trained as a whole
+sampler.decoder.steps=5
+    sampler.decoder.steps: decoder 'grid' draws nothing at random, and has no sampler
+sampler.decodr.steps=5
+    sampler.decodr: unknown; did you mean 'decoder'?
+init=nowhere
+    init: nowhere: not a saved tokenizer (tokenizer.json and tokenizer.safetensors expected)
+init={folder: nowhere, prts: [encoder]}
+    init.prts: unknown; did you mean 'parts'?
+weights=5
+    weights: expected the folder of a saved tokenizer, found 5
 train=fast
     train: expected a mapping, not 'fast'
 regularizers.reconstruction.wieght=2
@@ -167,11 +186,97 @@ def test_a_probe_keeps_the_tracks_sampler_where_the_model_is_of_one_kind(zoo):
     assert probe_of(zoo.recipe("ar=any"), track).sampler.rounds == 8
 
 
+def test_a_recipe_may_say_how_the_probe_is_sampled(zoo):
+    """Over what the track says, or over the defaults of a model that the track knows nothing of."""
+    track = zoo.track("probe.sampler={temperature: 0.5, schedule: {use: peaked, peak: 0.3}}")
+    sampler = probe_of(zoo.recipe("sampler.ar.schedule.peak=0.4"), track).sampler
+    assert (sampler.temperature, sampler.schedule.peak) == (0.5, 0.4)
+    assert probe_of(zoo.recipe("sampler.ar.schedule.use=linear"), track).sampler.schedule.slope == 1
+    assert probe_of(zoo.recipe("ar=any", "sampler.ar.rounds=3"), track).sampler.rounds == 3
+
+
+def test_a_sampler_of_another_model_than_the_one_that_judges_is_refused(zoo):
+    """Where the track brings the model, this shows on the track."""
+    said = "sampler.ar.rounds: unknown; known: schedule, temperature (command line)"
+    recipe = zoo.recipe("sampler.ar.rounds=3")
+    assert mistakes(probe_of, recipe, zoo.track()) == [said]
+    assert mistakes(zoo.recipe, "ar=gpt", "sampler.ar.rounds=3") == [said]
+
+
+def test_a_generative_decoder_has_a_sampler(zoo):
+    assert zoo.recipe("decoder=deep-grid").sampler.decoder.steps == 10
+    assert zoo.recipe("decoder=deep-grid", "sampler.decoder.steps=5").sampler.decoder.steps == 5
+    assert mistakes(zoo.recipe, "decoder=deep-grid", "sampler.decoder.stepz=5") == [
+        "sampler.decoder.stepz: unknown; did you mean 'steps'? (command line)"
+    ]
+
+
+def test_a_role_among_the_parts_is_written_with_a_dot_and_overridden_like_any_key(zoo):
+    name = zoo.file("mine.yaml", "extends: base\ntrain: {tokenizer: {parts: {regularizers.entropy: {lr: 1, stop: 5}}}}")
+    parts = zoo.recipe("train.tokenizer.parts.regularizers.entropy.lr=2", of=name).train.tokenizer.parts
+    assert {name: (part.lr, part.stop) for name, part in parts.items()} == {"regularizers.entropy": (2, 5)}
+    assert list(zoo.recipe(of=zoo.file("above.yaml", "extends: mine.yaml")).train.tokenizer.parts) == list(parts)
+
+
+@pytest.fixture
+def saved(zoo):
+    """A function that saves a tokenizer in a folder beside the recipes, with such weights."""
+
+    def save(folder, text="weights"):
+        path = zoo.folder / folder
+        path.mkdir(exist_ok=True)
+        Saved(path, zoo.recipe().dump(), tokzoo.ImageSpec(3, (32, 32)), 10).write()
+        (path / WEIGHTS).write_text(text)
+        (path / REGULARIZERS).write_text(text)
+        return folder
+
+    return save
+
+
+def test_training_may_start_from_a_saved_tokenizer(zoo, saved):
+    saved("recipes")
+    name = zoo.file("recipes/mine.yaml", "extends: base\ninit: .\n")
+    assert zoo.recipe(of=name).init.parts == ("encoder", "quantizer", "decoder")
+    name = zoo.file("recipes/mine.yaml", "extends: base\ninit: {folder: ., parts: [regularizers.entropy, encoder]}\n")
+    recipe = zoo.recipe(of=name)
+    assert recipe.init.parts == ("encoder", "regularizers.entropy")
+    assert recipe.dump()["init"] == {"folder": "recipes", "parts": ["encoder", "regularizers.entropy"]}
+
+
+def test_what_is_taken_over_is_there_and_here(zoo, saved):
+    parts = f"init={{folder: {saved('one')}, parts: [encodr, regularizers.other]}}"
+    assert mistakes(zoo.recipe, parts) == [
+        "init.parts.0: 'encodr' is not in one; did you mean 'encoder'? (command line)",
+        "init.parts.1: 'regularizers.other' is not in one; did you mean 'regularizers.entropy'? (command line)",
+    ]
+    lost = mistakes(zoo.recipe, "init={folder: one, parts: [regularizers.entropy]}", "regularizers.entropy=null")
+    assert lost[0].startswith("init.parts: 'regularizers.entropy' is no part of this recipe; ")
+    assert "init: nothing is trained where weights are given" in mistakes(zoo.recipe, "init=one", "weights=one")[0]
+
+
+def test_a_start_counts_by_its_content_and_its_parts(zoo, saved):
+    for folder, text in (("one", "same"), ("two", "same"), ("three", "other")):
+        saved(folder, text)
+
+    def identity(init):
+        return zoo.recipe(f"init={init}").tokenizer_identity()
+
+    assert identity("one") == identity("two") == identity("{folder: one, parts: [decoder, quantizer, encoder]}")
+    different = [identity(init) for init in ("one", "three", "{folder: one, parts: [encoder]}", "null")]
+    assert all(one != other for i, one in enumerate(different) for other in different[:i])
+    (zoo.folder / "two" / REGULARIZERS).write_text("other")
+    assert identity("one") == identity("two")
+    taken = "{{folder: {}, parts: [encoder, regularizers.entropy]}}"
+    assert identity(taken.format("one")) != identity(taken.format("two"))
+    assert zoo.recipe("init=one").dump(places=False)["init"]["folder"].startswith("sha256:")
+
+
 def test_a_dumped_recipe_reads_back_as_itself(zoo):
     from tokzoo.recipes.resolve import resolve_recipe
 
     teacher = "{use: semantic, teacher: {use: dino, model: x}}"
-    for texts in ([f"regularizers.semantic={teacher}"], ["ar=null"], ["ar=gpt", "train.ar.lr=1"], ["quantizer=none"]):
+    for texts in ([f"regularizers.semantic={teacher}"], ["ar=null"], ["ar=gpt", "train.ar.lr=1"], ["quantizer=none"],
+                  ["decoder=deep-grid", "sampler.decoder.steps=3", "train.tokenizer.parts.encoder.lr=1"]):  # fmt: skip
         recipe = zoo.recipe(*texts)
         again = resolve_recipe(Tree.from_data(recipe.dump(), "dump"), zoo.registry.components)
         assert again.identity() == recipe.identity()
