@@ -71,8 +71,6 @@ train.tokenizer.betas=[0.9, 2]
     train.tokenizer.betas.1: input should be less than 1, not 2
 train.tokenizer.parts.encodr.lr=1
     train.tokenizer.parts.encodr: 'encodr' is no part of this recipe; did you mean 'encoder'?
-train.tokenizer.parts.regularizers.entrpy.lr=1
-    train.tokenizer.parts.regularizers.entrpy: 'regularizers.entrpy' is no part of this recipe; did you mean 'regularizers.entropy'?
 train.tokenizer.parts.regularizers.entropy.lrr=1
     train.tokenizer.parts.regularizers.entropy.lrr: unknown; did you mean 'lr'?
 train.ar.parts.encoder.lr=1
