@@ -35,6 +35,8 @@ class Throughput(tokzoo.Metric):
 
         encoding, encoded = self._time(encode, images.device)
 
+        seeds = torch.arange(len(images), device=images.device)
+
         def decode() -> Tensor:
             latent = encoded.latent if encoded.codes is None else tokenizer.quantizer.decode(encoded.codes)
             return tokenizer.decoder.decode(latent, seeds, tokenizer.sampler)

@@ -121,7 +121,7 @@ def check_plugins(
 
         rows = [asdict(finding) for finding in findings]
         print_json(rows)
-        failed = any(row["outcome"] == "failed" for row in rows)
+        failed = any(row["result"] == "failed" for row in rows)
     else:
         failed = _print_findings(findings)
     if failed:
@@ -161,19 +161,19 @@ def _print_findings(findings: Iterable[Any]) -> bool:
     counts = dict.fromkeys(MARKS, 0)
     last = missing = None
     for finding in findings:
-        counts[finding.outcome] += 1
+        counts[finding.result] += 1
         if finding.component != last:
             shown.print(Text(finding.component, style="bold"))
             last, missing = finding.component, None
-        if finding.outcome == "not run" and missing == finding.message:
+        if finding.result == "not run" and missing == finding.message:
             continue
-        mark, style = MARKS[finding.outcome]
+        mark, style = MARKS[finding.result]
         title = finding.check.replace("_", " ")
-        if finding.outcome == "not run":
+        if finding.result == "not run":
             missing, title = finding.message, f"{title}, and what follows"
         said = f"{title}: {finding.message}" if finding.message else title
         shown.print(Text(f"  {mark:<8}", style=style), Text(said))
-    shown.print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+    shown.print(", ".join(f"{count} {result}" for result, count in counts.items()))
     return counts["failed"] > 0
 
 

@@ -1,4 +1,4 @@
-"""What an adversary keeps to beside what every regularizer does: its player trains itself and nothing else."""
+"""What an adversary keeps to beside what every regularizer does: its own terms train it and nothing else."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

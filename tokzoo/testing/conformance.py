@@ -71,13 +71,13 @@ class Finding:
     """How a component fared in a check.
 
     Attributes:
-        outcome: ``"not run"`` where it cannot be built here, for want of weights or files.
+        result: ``"not run"`` where it cannot be built here, for want of weights or files.
         message: what is wrong, in one line.
     """
 
     component: str
     check: str
-    outcome: Literal["passed", "failed", "not run"]
+    result: Literal["passed", "failed", "not run"]
     message: str = ""
 
 

@@ -1,4 +1,4 @@
-"""A regularizer in an objective of the kit's own tokenizer, and both players' steps as the training loop takes them."""
+"""A regularizer in an objective of the kit's own tokenizer, and the steps of both as the training loop takes them."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -72,7 +72,7 @@ class RegularizerTrial(modules.Trial):
         return tokenizer_losses(module, given, self.progress).total
 
     def step(self, module: nn.Module, given: Tensor, progress: Progress) -> None:
-        """A step of both players."""
+        """A step of the tokenizer, and one of the adversary."""
         assert isinstance(module, Objective)
         keep_teachers_frozen(module)
         losses = tokenizer_losses(module, given, progress)

@@ -188,7 +188,7 @@ def test_check_runs_the_kit(tokzoo, site):
     assert "target is of its kind: component quantizer/third/third: cannot load plugin_third_modules:Quantizer" in done
     findings = json.loads(tokzoo("plugins", "check", "quantizer/fsq", "--json").stdout)
     assert {finding["component"] for finding in findings} == {"quantizer/fsq"}
-    assert {finding["outcome"] for finding in findings} == {"passed"}
+    assert {finding["result"] for finding in findings} == {"passed"}
     assert len(findings) > 10
     done = tokzoo("plugins", "check", "dataset/images", "root=none").stdout
     assert done.count("no such folder") == 1

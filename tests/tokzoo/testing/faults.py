@@ -88,7 +88,7 @@ FAULTS = {
         "missing-tap": ("taps_serve_what_was_promised", "hidden_spec promised {1: (3, 16, 8), 2: (3, 16, 8)}"),
         "narrow-tap": ("taps_serve_what_was_promised", "hidden_spec promised {1: (3, 16, 16)}"),
         "detached-tap": ("taps_serve_what_was_promised", "hidden states at tap 1 are detached"),
-        "unseeded-noise": ("decoding_is_seeded", "decode with two generators of one seed: differs"),
+        "unseeded-noise": ("decoding_is_seeded", "decode twice with the same seeds: differs"),
         "no-map-decoding": ("feature_maps_are_decoded", "has no method decode_feature_map"),
         "accepts-no-map": ("feature_maps_are_decoded", "accepts_feature_map refuses every map"),
         "loss-of-each-image": (
@@ -159,10 +159,10 @@ FAULTS = {
         "trains-its-teacher": ("teachers_are_not_trained", "trains copy.weight, which is its teacher's"),
     },
     "ar": {
-        "sees-the-future": ("likelihoods_add_up_to_one", "the probabilities of all 81 sequences add up to 1.0"),
-        "sees-itself": ("likelihoods_add_up_to_one", "the probabilities of all 81 sequences add up to 0.7"),
+        "sees-the-future": ("likelihoods_add_up_to_one", "the probabilities of all 81 sequences add up to 1."),
+        "sees-itself": ("likelihoods_add_up_to_one", "the probabilities of all 81 sequences add up to 5."),
         "not-normalised": ("likelihoods_add_up_to_one", "not 1 (learning 2×2 codes of 3 with 5 classes)"),
-        "sums-over-tokens": ("likelihoods_add_up_to_one", "the probabilities of all 81 sequences add up to 0.1"),
+        "sums-over-tokens": ("likelihoods_add_up_to_one", "the probabilities of all 81 sequences add up to 0.00"),
         "forgets-its-cache": (
             "samples_follow_the_likelihood",
             "4096 samples do not follow the model's own likelihood",

@@ -61,7 +61,7 @@ class Quantizer(tokzoo.Quantizer):
         return F.embedding(codes, self.codebook)
 
     def assignment(self, latent):
-        return Assignment(latent.float().flatten(0, 1), self.codebook)
+        return (Assignment(latent.float().flatten(0, 1), self.codebook),)
 
     @torch.no_grad()
     def after_step(self, context):
@@ -244,7 +244,7 @@ class DetachedAssignment(Quantizer):
     """Affinities from which nothing can be learned."""
 
     def assignment(self, latent):
-        return Assignment(latent.detach().flatten(0, 1), self.codebook)
+        return (Assignment(latent.detach().flatten(0, 1), self.codebook),)
 
 
 @offered("quantizer", "rows-as-numbers", QuantizerConfig)
