@@ -8,9 +8,10 @@ import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, ClassVar, get_args, get_origin
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tokzoo.contracts.configs import KINDS, ComponentConfig
 from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
@@ -107,6 +108,29 @@ def _check_config(config: Any, kind: str, where: str) -> None:
             adapter.validate_python(value, strict=True)
         except ValidationError:
             raise TokzooError(f"{where}: {config.__name__}.{name} is {value!r}, not {wanted}") from None
+    _check_paths(config, where)
+
+
+def _check_paths(config: type[ComponentConfig], where: str) -> None:
+    """Refuse a field whose path would get into hashes and be published."""
+    declared = {*config.places, *config.contents}
+    for name in sorted(declared - config.model_fields.keys()):
+        raise TokzooError(f"{where}: {config.__name__} has no field '{name}'; {suggest(name, config.model_fields)}")
+    for name, info in config.model_fields.items():
+        if name not in declared and _holds_path(info.annotation):
+            raise TokzooError(
+                f"{where}: the field '{name}' of {config.__name__} holds a path, which must not be published: name the "
+                "field in 'contents' if results depend on what is in the file, in 'places' if on nothing of it"
+            )
+
+
+def _holds_path(annotation: Any, seen: frozenset[Any] = frozenset()) -> bool:
+    if not isinstance(annotation, type) or get_args(annotation):
+        return any(_holds_path(each, seen) for each in get_args(annotation))
+    if issubclass(annotation, BaseModel) and annotation not in seen:
+        inside = (info.annotation for info in annotation.model_fields.values())
+        return any(_holds_path(each, seen | {annotation}) for each in inside)
+    return issubclass(annotation, PurePath)
 
 
 @functools.cache

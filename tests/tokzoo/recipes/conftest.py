@@ -374,3 +374,15 @@ def add_field(zoo):
             zoo.registry.components.add(Entry(spec, entry.plugin, entry.source))
 
     return add
+
+
+@pytest.fixture
+def with_component(zoo):
+    """A function that registers a further component."""
+
+    def add(kind, name, config):
+        spec = tokzoo.ComponentSpec(kind, name, config, "somewhere:Class", "for tests")
+        spec.check()
+        zoo.registry.components.add(Entry(spec, "zoo"))
+
+    return add

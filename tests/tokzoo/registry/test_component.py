@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
 
@@ -63,6 +64,26 @@ class Placed(Squares):
         return frozenset({"root"})
 
 
+class Revealing(Squares):
+    weights: Path | None = None
+
+
+class Inside(tokzoo.Config):
+    folders: dict[str, tuple[Path, ...]] | None = None
+
+
+class DeepRevealing(Squares):
+    inside: Inside | None = None
+
+
+class Declared(Revealing):
+    contents: ClassVar = frozenset({"weights"})
+
+
+class Misdeclared(Revealing):
+    contents: ClassVar = frozenset({"wieghts"})
+
+
 class Numbers(tokzoo.MetricConfig):
     stage: ClassVar = "reconstruction"
     reports: ClassVar = ["psnr"]
@@ -84,6 +105,10 @@ def test_a_right_registration_passes(name):
 
 def test_a_config_that_defines_what_its_base_declares_passes():
     spec(kind="encoder", config=Fine).check()
+
+
+def test_a_path_is_declared_as_a_place_or_by_its_content():
+    spec(config=Declared).check()
 
 
 def test_what_a_config_provides_may_depend_on_its_values():
@@ -113,6 +138,9 @@ def test_what_a_config_provides_may_depend_on_its_values():
         ({"name": 5}, "a name is lower-case words"),
         ({"target": "somewhere.Squares"}, "not of the form 'module:Class'"),
         ({"config": "somewhere.Config"}, "config 'somewhere.Config' is not of the form 'module:Class'"),
+        ({"config": Revealing}, "field 'weights' of Revealing holds a path, which must not be published"),
+        ({"config": DeepRevealing}, "field 'inside' of DeepRevealing holds a path"),
+        ({"config": Misdeclared}, "Misdeclared has no field 'wieghts'; did you mean 'weights'?"),
         ({"config": Placed}, "Placed.places is <property object"),
         ({"target": 5}, "not of the form 'module:Class'"),
         ({"summary": ""}, "summary is missing"),
