@@ -69,10 +69,10 @@ def make_cell(recipe: Recipe, track: Track, seed: int, catalogue: Catalogue) -> 
     dataset = cast(DatasetConfig, track.dataset.config)
     image, names = dataset.image_spec(), dataset.class_names()
     classes = len(names) if names else None
-    if track.augment.needs_crops and CROPS not in dataset.provides:
+    if track.needs_crops and CROPS not in dataset.provides:
         raise Refusal(
-            f"{track.id}: augment: dataset '{track.dataset.use}' holds images of one size, from which no crops can be "
-            "cut; choose a dataset of picture files such as live-images, or leave out crop and codes: ten-crop"
+            f"{track.id}: dataset '{track.dataset.use}' holds images of one size, from which no crops can be cut; "
+            "choose a dataset of picture files such as live-images, or leave out augment.crop and probe.codes: ten-crop"
         )
     if recipe.weights is not None:
         _check_weights(recipe, recipe.weights, image, track, catalogue)

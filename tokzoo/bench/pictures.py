@@ -11,6 +11,7 @@ from tokzoo.data.codes import CodeSet
 from tokzoo.data.feed import DeviceFeed
 from tokzoo.data.run_folder import EVENTS, CellFolder
 from tokzoo.evaluation.pictures import curves, reconstruction_grid, sample_grid, save_png
+from tokzoo.evaluation.seeds import image_seeds
 from tokzoo.training.events import read_lines
 
 RECONSTRUCTED = 30
@@ -33,8 +34,9 @@ def draw_pictures(bench: Workbench, folder: CellFolder) -> None:
 
 def _reconstructions(bench: Workbench, name: str, path: Path) -> None:
     split = bench.dataset.val
-    images, _ = DeviceFeed(split, bench.device).batch(torch.arange(min(RECONSTRUCTED, len(split))))
-    reconstructions, _ = bench.tokenizer.reconstruct(images)
+    indices = torch.arange(min(RECONSTRUCTED, len(split)))
+    images, _ = DeviceFeed(split, bench.device).batch(indices)
+    reconstructions, _ = bench.tokenizer.reconstruct(images, image_seeds(bench.seed, "reconstruction", indices))
     save_png(reconstruction_grid(images, reconstructions), path)
 
 
@@ -49,5 +51,6 @@ def _samples(bench: Workbench, name: str, path: Path) -> None:
     assert isinstance(names, DatasetConfig)
     shown = slice(0, len(names.class_names() or ()) * SAMPLES_PER_CLASS or SAMPLES_SHOWN)
     labels = None if codes.labels is None else codes.labels[shown]
-    images = bench.tokenizer.decode(codes.codes[0, shown].long().to(bench.device))
+    drawn = codes.codes[0, shown].long().to(bench.device)
+    images = bench.tokenizer.decode(drawn, image_seeds(bench.seed, "generation", torch.arange(len(drawn))))
     save_png(sample_grid(images, labels, names.class_names()), path)

@@ -30,6 +30,14 @@ def _always(cell: Cell) -> bool:
     return True
 
 
+def _never(cell: Cell) -> bool:
+    return False
+
+
+def _is_trained(cell: Cell) -> bool:
+    return cell.recipe.weights is None
+
+
 def _has_probe(cell: Cell) -> bool:
     return cell.probe is not None
 
@@ -46,8 +54,9 @@ class Stage:
     Attributes:
         target: ``"module:function"``, which is given the workbench and does the work.
         upstream: the stages whose results it reads, of those that the cell has.
-        depends: what its result depends on beside those. Of a stage that measures, the metrics, the data and the batch
-            size need not be said.
+        depends: what its result depends on beside those and the seed. Of a stage that measures, the metrics, the data
+            and the batch size need not be said.
+        seeded: whether it draws at random, or hands seeds on to what does.
         applies: whether a cell can have it; where not, its record says that it is not applicable.
         measures: whether metrics are measured in it: it is run where the track has some.
         serves: the one stage that reads it, without which it is not run.
@@ -59,6 +68,7 @@ class Stage:
     upstream: tuple[str, ...] = ()
     depends: About = _nothing
     applies: Callable[[Cell], bool] = _always
+    seeded: Callable[[Cell], bool] = _always
     measures: bool = False
     serves: str = ""
     protocol: About = _nothing
@@ -77,11 +87,13 @@ class CellStage:
     Attributes:
         key: of its result; cells that share it share the result.
         upstream: the names of the stages whose results it reads.
+        seed: what it draws at random is derived from; the cell's, or 0 where it draws nothing.
     """
 
     stage: Stage
     key: str
     upstream: tuple[str, ...] = ()
+    seed: int = 0
 
     @property
     def name(self) -> str:
@@ -95,25 +107,24 @@ def _of_tokenizer(cell: Cell) -> dict[str, Any]:
     parts = [recipe.encoder, recipe.quantizer, recipe.decoder]
     if recipe.weights is not None:
         return {**own, "sources": _sources(parts)}
-    # Which codes an AR model learns makes no other tokenizer.
-    augment = differences(cell.track.augment, {"codes"})
     return {
         **own,
         "sources": _sources([*parts, *recipe.regularizers.values()]),
         "data": cell.data,
-        "augment": augment,
+        "augment": differences(cell.track.augment),
         "budget": differences(cell.track.tokenizer),
-        "seed": cell.seed,
     }
 
 
 def _of_codes(cell: Cell) -> dict[str, Any]:
-    return {"data": cell.data, "augment": differences(cell.track.augment), "batch": cell.track.evaluation_batch}
+    assert cell.probe is not None
+    augment = differences(cell.track.augment)
+    return {"data": cell.data, "augment": augment, "codes": cell.probe.codes, "batch": cell.track.evaluation_batch}
 
 
 def _of_ar(cell: Cell) -> dict[str, Any]:
     assert cell.probe is not None
-    return {"probe": cell.probe.identity(), "sources": _sources([cell.probe.ar]), "seed": cell.seed}
+    return {"probe": cell.probe.identity(), "sources": _sources([cell.probe.ar])}
 
 
 def _sources(slots: Iterable[Slot]) -> list[str]:
@@ -130,9 +141,13 @@ def _of_samples(cell: Cell) -> dict[str, Any]:
     return {
         "sampler": sampler,
         "samples": cell.track.samples,
-        "seed": cell.seed,
         "batch": cell.track.evaluation_batch,
     }
+
+
+def _of_decoding(cell: Cell) -> dict[str, Any]:
+    """How a generative decoder draws: what is trained does not depend on it."""
+    return {"sampler": differences(cell.recipe.sampler.decoder)}
 
 
 def _by_probe(cell: Cell) -> dict[str, Any]:
@@ -156,9 +171,9 @@ CODED = ("tokenizer", "codes", "ar")
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("tokenizer", f"{WORK}:tokenizer", depends=_of_tokenizer),
-        Stage("reconstruction", f"{WORK}:reconstruction", ("tokenizer",), measures=True),
-        Stage("codes", f"{WORK}:codes", ("tokenizer",), _of_codes, _has_probe),
+        Stage("tokenizer", f"{WORK}:tokenizer", (), _of_tokenizer, seeded=_is_trained),
+        Stage("reconstruction", f"{WORK}:reconstruction", ("tokenizer",), _of_decoding, measures=True),
+        Stage("codes", f"{WORK}:codes", ("tokenizer",), _of_codes, _has_probe, _never),
         Stage("ar", f"{WORK}:ar", ("tokenizer", "codes"), _of_ar, _has_probe),
         Stage("likelihood", f"{WORK}:likelihood", CODED, applies=_has_probe, measures=True, protocol=_by_probe),
         Stage(
@@ -169,11 +184,12 @@ STAGES = {
             "generation",
             f"{WORK}:generation",
             ("tokenizer", "samples"),
+            _of_decoding,
             applies=_has_probe,
             measures=True,
             protocol=_by_samples,
         ),
-        Stage("efficiency", f"{WORK}:efficiency", ("tokenizer", "ar"), measures=True),
+        Stage("efficiency", f"{WORK}:efficiency", ("tokenizer", "ar"), _of_decoding, measures=True),
     )
 }
 """In the order in which they are run."""
@@ -197,6 +213,9 @@ def stages_of(cell: Cell) -> list[CellStage]:
             continue
         upstream = tuple(parent for parent in stage.upstream if parent in made)
         depends = {"engine": ENGINE, "stage": name, "upstream": {parent: made[parent].key for parent in upstream}}
+        seed = cell.seed if stage.seeded(cell) else 0
+        if stage.seeded(cell):
+            depends["seed"] = seed
         if stage.measures:
             slots = stage_metrics(cell, name)
             depends |= {
@@ -205,7 +224,7 @@ def stages_of(cell: Cell) -> list[CellStage]:
                 "data": cell.data,
                 "batch": cell.track.evaluation_batch,
             }
-        made[name] = CellStage(stage, content_hash({**depends, **stage.depends(cell)}), upstream)
+        made[name] = CellStage(stage, content_hash({**depends, **stage.depends(cell)}), upstream, seed)
     return list(made.values())
 
 

@@ -4,8 +4,8 @@ from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.assembly.weights import load_weights, save_weights
 from tokzoo.bench.stages import stage_metrics
 from tokzoo.bench.workbench import MODEL, Output, Workbench
+from tokzoo.data.augment import identity, variants
 from tokzoo.data.codes import CodeSet
-from tokzoo.data.seeding import derive_seed
 from tokzoo.evaluation import metrics
 from tokzoo.evaluation.codes import extract_codes, extract_ten_crops
 from tokzoo.evaluation.samples import sample_codes
@@ -52,16 +52,19 @@ def tokenizer(bench: Workbench) -> Output:
 def reconstruction(bench: Workbench) -> Output:
     """Measure reconstructions of the validation images."""
     chosen, split = stage_metrics(bench.cell, "reconstruction"), bench.dataset.val
-    values = metrics.reconstruction(bench.tokenizer, split, chosen, bench.batch, bench.device)
+    values = metrics.reconstruction(bench.tokenizer, split, chosen, bench.seed, bench.batch, bench.device)
     return Output(values=values, count=len(split))
 
 
 def codes(bench: Workbench) -> Output:
     """Encode both splits, for an AR model to learn and to be judged by."""
-    augment, folder = bench.cell.track.augment, bench.folder("codes")
-    for split, name in ((bench.dataset.train, TRAIN_CODES), (bench.dataset.val, VAL_CODES)):
-        extract_codes(bench.tokenizer, split, augment, bench.batch, bench.device).save(folder / name)
-    if augment.codes != "ten-crop":
+    assert bench.cell.probe is not None
+    folder, how = bench.folder("codes"), bench.cell.probe.codes
+    # Where others are learned, those of the images as they are remain, for metrics that look at both splits.
+    views = list(variants(bench.cell.track.augment).values()) if how is None else [identity]
+    for split, name, seen in ((bench.dataset.train, TRAIN_CODES, views), (bench.dataset.val, VAL_CODES, [identity])):
+        extract_codes(bench.tokenizer, split, seen, bench.batch, bench.device).save(folder / name)
+    if how != "ten-crop":
         return Output([TRAIN_CODES, VAL_CODES])
     extract_ten_crops(bench.tokenizer, bench.dataset.train, bench.batch, bench.device).save(folder / TEN_CROPS)
     return Output([TRAIN_CODES, VAL_CODES, TEN_CROPS])
@@ -70,7 +73,7 @@ def codes(bench: Workbench) -> Output:
 def _ar_task(bench: Workbench, probe: Probe) -> CodesTask:
     cell = bench.cell
     assert cell.chain.codes is not None
-    how = cell.track.augment.codes
+    how = probe.codes
     if how == "live":
         return LiveARTask(probe, bench.tokenizer, bench.dataset.train, cell.track.augment, cell.seed, bench.device)
     learned = CodeSet.load(bench.folder("codes") / (TEN_CROPS if how == "ten-crop" else TRAIN_CODES))
@@ -94,7 +97,7 @@ def likelihood(bench: Workbench) -> Output:
     assert bench.model is not None
     held_out = CodeSet.load(bench.folder("codes") / VAL_CODES)
     chosen = stage_metrics(bench.cell, "likelihood")
-    values = metrics.likelihood(bench.model, held_out, bench.cell.chain, chosen, bench.batch, bench.device)
+    values = metrics.likelihood(bench.model, held_out, bench.cell.chain, chosen, bench.seed, bench.batch, bench.device)
     return Output(values=values, count=len(held_out))
 
 
@@ -112,9 +115,8 @@ def samples(bench: Workbench) -> Output:
     cell = bench.cell
     assert bench.model is not None
     assert cell.probe is not None
-    seed = derive_seed(cell.seed, "samples")
     sampler, count = cell.probe.sampler, cell.track.samples
-    drawn = sample_codes(bench.model, sampler, cell.chain, count, seed, bench.batch, bench.device)
+    drawn = sample_codes(bench.model, sampler, cell.chain, count, bench.seed, bench.batch, bench.device)
     drawn.save(bench.folder("samples") / SAMPLES)
     return Output([SAMPLES])
 
@@ -123,7 +125,7 @@ def generation(bench: Workbench) -> Output:
     """Measure images decoded from the samples."""
     drawn = CodeSet.load(bench.folder("samples") / SAMPLES)
     chosen = stage_metrics(bench.cell, "generation")
-    values = metrics.generation(bench.tokenizer, drawn, chosen, bench.batch, bench.device)
+    values = metrics.generation(bench.tokenizer, drawn, chosen, bench.seed, bench.batch, bench.device)
     return Output(values=values, count=len(drawn))
 
 

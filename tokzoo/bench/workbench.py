@@ -20,9 +20,10 @@ from tokzoo.contracts.errors import Diverged
 from tokzoo.contracts.interfaces import ARModel, Dataset
 from tokzoo.data.files import read_json, write_json
 from tokzoo.data.run_folder import CHECKPOINT, EXECUTION
+from tokzoo.data.seeding import derive_seed
 from tokzoo.registry.component import import_target
 from tokzoo.registry.plugins import Registry
-from tokzoo.training.loop import RunContext
+from tokzoo.training.loop import RunContext, seed_generators
 
 MODEL = "model.safetensors"
 """Of the AR model, in the folder of its stage."""
@@ -65,7 +66,10 @@ class Workbench:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The trained tokenizer, from the cache: the same whether this process trained it or not."""
-        return Tokenizer.load(self.folder("tokenizer"), self.registry, self.device)
+        tokenizer = Tokenizer.load(self.folder("tokenizer"), self.registry, self.device)
+        # Cells that only sample otherwise share what was trained.
+        tokenizer.sampler = self.cell.recipe.sampler.decoder
+        return tokenizer
 
     @cached_property
     def model(self) -> ARModel | None:
@@ -76,6 +80,11 @@ class Workbench:
         model = build_ar(self.cell.probe.ar, self.cell.chain.tokens, quantizer)
         load_weights(model, self.folder("ar") / MODEL)
         return model.to(self.device).eval()
+
+    @property
+    def seed(self) -> int:
+        """What everything random is derived from."""
+        return self.cell.seed
 
     @property
     def batch(self) -> int:
@@ -103,6 +112,7 @@ def run_stage(bench: Workbench, stage: CellStage) -> None:
     execution = _fixed_execution(bench, folder)
     torch.set_num_threads(execution["threads"])
     work: Callable[[Workbench], Output] = import_target(stage.stage.target, f"stage {stage.name}")
+    seed_generators(derive_seed(stage.seed, "stage", stage.name), bench.device)
     started = time.monotonic()
     output = work(bench)
     broken = [name for name, value in output.values.items() if not math.isfinite(value)]

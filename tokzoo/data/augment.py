@@ -26,12 +26,8 @@ def augment(images: Tensor, config: Augmentation) -> Tensor:
 
 
 def variants(config: Augmentation) -> dict[str, Variant]:
-    """The views whose codes are extracted once, by name, "identity" first: every one :func:`augment` can give.
-
-    Where an AR model learns other codes (``config.codes``), the images as they are remain, for those who probe it.
-    """
-    mirrored = config.flip and config.codes is None
-    return {"identity": identity, "flip": flip} if mirrored else {"identity": identity}
+    """Every view that :func:`augment` can give, by name, "identity" first."""
+    return {"identity": identity, "flip": flip} if config.flip else {"identity": identity}
 
 
 def ten_crop(size: int) -> dict[str, Variant]:

@@ -1,8 +1,6 @@
 """What a recipe or a track may say about data on the device. No torch here."""
 
-from typing import Literal, Self
-
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from tokzoo.contracts.configs import Config
 
@@ -29,20 +27,3 @@ class Augmentation(Config):
     crop: RandomCrop | None = Field(
         None, description="cut training images from random places of their pictures; null: from the centre"
     )
-    codes: Literal["ten-crop", "live"] | None = Field(
-        None,
-        description="which codes an AR model learns. ten-crop: of the corners and the centre of pictures a tenth "
-        "larger, and of their mirror images; live: of images augmented anew and encoded in every step; null: of the "
-        "images as they are judged and, with flip, of their mirror images",
-    )
-
-    @property
-    def needs_crops(self) -> bool:
-        """Whether it needs a dataset that provides ``"crops"``."""
-        return self.crop is not None or self.codes == "ten-crop"
-
-    @model_validator(mode="after")
-    def _ten_crops_are_mirrored(self) -> Self:
-        if self.codes == "ten-crop" and not self.flip:
-            raise ValueError("codes: ten-crop holds mirror images; say flip: true with it, or codes: live")
-        return self

@@ -8,22 +8,21 @@ from torch import Tensor
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.interfaces import Split
-from tokzoo.data.augment import Variant, ten_crop, variants
+from tokzoo.data.augment import Variant, ten_crop
 from tokzoo.data.codes import CodeSet, storage_type
-from tokzoo.data.config import Augmentation
 from tokzoo.data.crops import larger_for_ten_crops
 from tokzoo.data.feed import DeviceFeed
 
 
 def extract_codes(
-    tokenizer: Tokenizer, split: Split, augmentation: Augmentation, batch: int, device: torch.device
+    tokenizer: Tokenizer, split: Split, views: Sequence[Variant], batch: int, device: torch.device
 ) -> CodeSet:
-    """The codes of every image in every fixed view of the augmentation (its :func:`variants`), on the CPU.
+    """The codes of views of every image, on the CPU.
 
     Raises:
         TokzooError: the tokenizer has no codes.
     """
-    return _extract(tokenizer, split, list(variants(augmentation).values()), None, batch, device)
+    return _extract(tokenizer, split, views, None, batch, device)
 
 
 def extract_ten_crops(tokenizer: Tokenizer, split: Split, batch: int, device: torch.device) -> CodeSet:

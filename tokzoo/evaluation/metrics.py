@@ -21,6 +21,7 @@ from tokzoo.contracts.specs import Chain
 from tokzoo.data.batches import in_order
 from tokzoo.data.codes import CodeSet
 from tokzoo.data.feed import DeviceFeed
+from tokzoo.evaluation.seeds import image_seeds
 from tokzoo.recipes.slots import Slot
 
 
@@ -30,15 +31,16 @@ def _results(metrics: Sequence[Metric]) -> dict[str, float]:
 
 @torch.inference_mode()
 def reconstruction(
-    tokenizer: Tokenizer, split: Split, metrics: Sequence[Slot], batch: int, device: torch.device
+    tokenizer: Tokenizer, split: Split, metrics: Sequence[Slot], seed: int, batch: int, device: torch.device
 ) -> dict[str, float]:
-    """Encode, decode and measure a split."""
+    """Encode, decode and measure a split; image i is decoded from ``seed`` and i."""
     feed = DeviceFeed(split, device)
     built = [build_metric(slot, tokenizer.chain) for slot in metrics]
-    for images, labels in feed.in_order(batch):
-        reconstructions, codes = tokenizer.reconstruct(images)
+    for indices, (images, labels) in zip(in_order(len(split), batch), feed.in_order(batch), strict=True):
+        seeds = image_seeds(seed, "reconstruction", indices)
+        reconstructions, codes = tokenizer.reconstruct(images, seeds)
         ordered = codes is not None and len(tokenizer.prefixes) > 1
-        from_prefix = partial(tokenizer.from_prefix, codes) if codes is not None and ordered else None
+        from_prefix = partial(tokenizer.from_prefix, codes, seeds=seeds) if codes is not None and ordered else None
         for metric in built:
             metric.update(ReconstructionBatch(images, reconstructions, codes, labels, from_prefix))
     return _results(built)
@@ -46,14 +48,18 @@ def reconstruction(
 
 @torch.inference_mode()
 def likelihood(
-    model: ARModel, codes: CodeSet, chain: Chain, metrics: Sequence[Slot], batch: int, device: torch.device
+    model: ARModel, codes: CodeSet, chain: Chain, metrics: Sequence[Slot], seed: int, batch: int, device: torch.device
 ) -> dict[str, float]:
-    """The AR model's loss on the codes of held-out images (their first view), given their true labels."""
+    """The AR model's loss on the codes of held-out images (their first view), given their true labels.
+
+    A loss that is drawn at random is drawn, for image i, from ``seed`` and i.
+    """
     assert chain.codes is not None
     built = [build_metric(slot, chain) for slot in metrics]
     for indices in in_order(len(codes), batch):
         labels = None if codes.labels is None else codes.labels[indices].to(device)
-        loss = model(codes.codes[0, indices].long().to(device), labels)
+        seeds = image_seeds(seed, "likelihood", indices)
+        loss = model.likelihood(codes.codes[0, indices].long().to(device), labels, seeds)
         for metric in built:
             metric.update(LikelihoodBatch(loss, chain.codes))
     return _results(built)
@@ -84,13 +90,14 @@ def representation(
 
 @torch.inference_mode()
 def generation(
-    tokenizer: Tokenizer, samples: CodeSet, metrics: Sequence[Slot], batch: int, device: torch.device
+    tokenizer: Tokenizer, samples: CodeSet, metrics: Sequence[Slot], seed: int, batch: int, device: torch.device
 ) -> dict[str, float]:
-    """Decode sampled codes and judge the images, a batch at a time."""
+    """Decode sampled codes and judge the images, a batch at a time; sample i is decoded from ``seed`` and i."""
     built = [build_metric(slot, tokenizer.chain) for slot in metrics]
     for indices in in_order(len(samples), batch):
         labels = None if samples.labels is None else samples.labels[indices].to(device)
-        images = tokenizer.decode(samples.codes[0, indices].long().to(device))
+        seeds = image_seeds(seed, "generation", indices)
+        images = tokenizer.decode(samples.codes[0, indices].long().to(device), seeds)
         for metric in built:
             metric.update(GenerationBatch(images, labels))
     return _results(built)

@@ -7,7 +7,7 @@ from tokzoo.contracts.interfaces import ARModel
 from tokzoo.contracts.specs import Chain
 from tokzoo.data.batches import in_order
 from tokzoo.data.codes import CodeSet, storage_type
-from tokzoo.data.seeding import derive_seed
+from tokzoo.evaluation.seeds import image_seeds
 
 
 @torch.no_grad()
@@ -16,13 +16,13 @@ def sample_codes(
 ) -> CodeSet:
     """The codes of ``count`` samples, on the CPU, ``batch`` at a time; sample i has the class ``i % classes``.
 
-    Sample i can be made again alone, from its class and ``derive_seed(seed, i)``.
+    Sample i can be made again alone, from its class and its seed.
     """
     assert chain.codes is not None
     codes, labels = [], []
     for indices in in_order(count, batch):
         wanted = None if chain.classes is None else indices % chain.classes
-        seeds = torch.tensor([derive_seed(seed, int(i)) for i in indices])
+        seeds = image_seeds(seed, "samples", indices)
         drawn = model.sample(None if wanted is None else wanted.to(device), sampler, seeds)
         codes.append(drawn.to(storage_type(chain.codes)).cpu())
         if wanted is not None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -192,11 +192,15 @@ class Probe(Written, Budget):
 
     Attributes:
         sampler: a config of the model's sampler.
+        codes: which codes it learns. ``ten-crop``: of the corners and the centre of pictures a tenth larger, and of
+            their mirror images; ``live``: of images augmented anew and encoded in every step; None: of the images as
+            they are judged and, where the track flips, of their mirror images.
     """
 
     ar: Annotated[Slot, ComponentRef["ar"]]
     train: Optimization = Field(default_factory=Optimization)
     sampler: Any = Field(default_factory=dict)
+    codes: Literal["ten-crop", "live"] | None = None
 
     @field_validator("sampler")
     @classmethod
@@ -250,6 +254,18 @@ class Track(Written):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             raise ValueError("a track is named by letters, digits, '.', '_' and '-'")
         return name
+
+    @model_validator(mode="after")
+    def _ten_crops_are_mirrored(self) -> Self:
+        if self.probe is not None and self.probe.codes == "ten-crop" and not self.augment.flip:
+            text = "ten-crop holds mirror images; say augment.flip: true with it, or codes: live"
+            refuse((("probe", "codes"), text))
+        return self
+
+    @property
+    def needs_crops(self) -> bool:
+        """Whether it needs a dataset that provides ``"crops"``."""
+        return self.augment.crop is not None or (self.probe is not None and self.probe.codes == "ten-crop")
 
     @property
     def official_id(self) -> str:

@@ -382,19 +382,12 @@ def cell_of(registry, *changes):
 
 
 def test_crops_of_images_of_one_size_are_refused_before_training(registry):
-    for wanted in (["track.augment.crop={}"], ["track.augment.codes=ten-crop"]):
+    for wanted in (["track.augment.crop={}"], ["track.probe.codes=ten-crop"]):
         with pytest.raises(tokzoo.Refusal, match="'fashion' holds images of one size"):
             cell_of(registry, *wanted)
-    cell_of(registry, "track.augment.codes=live")
-
-
-def test_which_codes_are_learned_makes_no_other_tokenizer(registry):
-    keys = {}
-    for how in ("null", "live"):
-        cell = cell_of(registry, f"track.augment.codes={how}")
-        keys[how] = {stage.name: stage.key for stage in stages_of(cell)}
-    shared = {name for name in keys["null"] if keys["null"][name] == keys["live"][name]}
-    assert shared == {"tokenizer", "reconstruction"}
+    cell_of(registry, "track.probe.codes=live")
+    with pytest.raises(tokzoo.TokzooError, match="ten-crop holds mirror images"):
+        cell_of(registry, "track.probe.codes=ten-crop", "track.augment.flip=false")
 
 
 FEW = ["track.tokenizer.steps=8", "track.probe.steps=8", "track.evaluation_batch=10"]
@@ -406,7 +399,7 @@ def dataset_of(root):
 
 
 def test_an_ar_model_learns_ten_crops(registry, packed, tmp_path):
-    cell = cell_of(registry, dataset_of(packed), *FEW, "track.augment.codes=ten-crop")
+    cell = cell_of(registry, dataset_of(packed), *FEW, "track.probe.codes=ten-crop")
     stages = {stage.name: stage for stage in stages_of(cell)}
     cache = StageCache(RunFolder(tmp_path))
     quiet = {"report": lambda stage, event: None, "stopping": lambda: False}
@@ -424,9 +417,10 @@ def test_a_run_from_pictures_to_record(request, folder):
     line = request.getfixturevalue("tokzoo")
     arguments = [text for text in line.tiny if not text.startswith("track.dataset")]
     kept = {"TOKZOO_CACHE": str(line.folder / "kept")}
-    line(*arguments, dataset_of(folder), *FEW, "track.augment.codes=live", env=kept)
+    line(*arguments, dataset_of(folder), *FEW, "track.probe.codes=live", env=kept)
     (record,) = line.records()
     assert record["status"] == "ok"
     assert {"reconstruction.psnr", "ar.bits_per_image", "probe.ar_linear"} <= record["metrics"].keys()
-    assert record["track"]["content"]["augment"] == {"flip": True, "crop": {"smallest": 0.8}, "codes": "live"}
+    assert record["track"]["content"]["augment"] == {"flip": True, "crop": {"smallest": 0.8}}
+    assert record["track"]["content"]["probe"]["codes"] == "live"
     assert str(folder) not in json.dumps(record)

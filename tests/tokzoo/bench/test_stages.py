@@ -51,6 +51,22 @@ def test_a_new_stage_is_a_row_and_a_function(registry, monkeypatch):
     assert (last.stage, last.upstream) == (row, ("codes",))
 
 
+def keys(cell):
+    return {stage.name: stage.key for stage in stages_of(cell)}
+
+
+def test_another_seed_makes_everything_anew_but_what_draws_nothing(registry):
+    request = Request((str(RECIPES / "tiny.yaml"),), Changes(), str(RECIPES / "tiny@1.yaml"), seeds=(0, 1))
+    first, second = map(keys, make_cells(make_plan(request, registry), registry))
+    assert not {name for name in first if first[name] == second[name]}
+
+
+def test_which_codes_are_learned_makes_no_other_tokenizer_and_another_probe(registry):
+    plain, live = cell_of(registry), cell_of(registry, "track.probe.codes=live")
+    assert {name for name, key in keys(plain).items() if keys(live)[name] == key} == {"tokenizer", "reconstruction"}
+    assert plain.probe.identity() != live.probe.identity()
+
+
 def test_a_metric_of_a_stage_that_there_is_not_is_told_before_anything_runs(registry):
     class Config(tokzoo.MetricConfig):
         stage = "reconstructions"

@@ -3,8 +3,8 @@ import torch
 from pydantic import ValidationError
 from torchvision.transforms import functional as reference
 
-from tokzoo.data.augment import ten_crop, variants
-from tokzoo.data.config import Augmentation, RandomCrop
+from tokzoo.data.augment import ten_crop
+from tokzoo.data.config import RandomCrop
 from tokzoo.data.crops import central_crops, larger_for_ten_crops, random_crops
 
 
@@ -55,23 +55,7 @@ def test_ten_crops_are_torchvision_s(size, larger):
         assert torch.equal(one, other)
 
 
-def test_what_needs_crops():
-    assert not Augmentation(flip=True, codes="live").needs_crops
-    assert Augmentation(crop={}).needs_crops
-    assert Augmentation(flip=True, codes="ten-crop").needs_crops
-
-
-def test_ten_crops_without_mirror_images_are_refused():
-    with pytest.raises(ValidationError, match="flip: true"):
-        Augmentation(codes="ten-crop")
-
-
 @pytest.mark.parametrize("smallest", [0, 1.01])
 def test_parts_of_a_side(smallest):
     with pytest.raises(ValidationError, match="smallest"):
         RandomCrop(smallest=smallest)
-
-
-@pytest.mark.parametrize("codes", ["ten-crop", "live"])
-def test_other_codes_leave_the_images_as_they_are_to_probes(codes):
-    assert list(variants(Augmentation(flip=True, codes=codes))) == ["identity"]

@@ -6,7 +6,7 @@ import torch
 from torchvision.transforms import functional as reference
 
 from tokzoo import TokzooError
-from tokzoo.data.config import Augmentation
+from tokzoo.data.augment import flip, identity
 from tokzoo.data.pixels import to_unit
 from tokzoo.data.split import InMemorySplit
 from tokzoo.evaluation.codes import extract_codes, extract_ten_crops
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def test_views_are_the_codes_of_the_augmented_images(tokenizer, split):
-    found = extract_codes(tokenizer, split, Augmentation(flip=True), 3, CPU)
+    found = extract_codes(tokenizer, split, [identity, flip], 3, CPU)
     assert found.codes.shape == (2, 7, 16)
     assert found.codes.dtype == torch.int16
     images = to_unit(split.images)
@@ -29,7 +29,7 @@ def test_views_are_the_codes_of_the_augmented_images(tokenizer, split):
 
 
 def test_without_augmentation_or_labels(tokenizer, split):
-    found = extract_codes(tokenizer, InMemorySplit(split.images), Augmentation(), 100, CPU)
+    found = extract_codes(tokenizer, InMemorySplit(split.images), [identity], 100, CPU)
     assert found.codes.shape == (1, 7, 16)
     assert found.labels is None
     assert torch.equal(found.codes[0].long(), tokenizer.encode(to_unit(split.images)))
@@ -39,7 +39,7 @@ def test_continuous(tokenizer, split):
     continuous = copy.copy(tokenizer)
     continuous.chain = dataclasses.replace(tokenizer.chain, codes=None)
     with pytest.raises(TokzooError, match="continuous"):
-        extract_codes(continuous, split, Augmentation(), 3, CPU)
+        extract_codes(continuous, split, [identity], 3, CPU)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_codes_take_no_more_room_than_they_need(tokenizer, split, vocabulary, dt
     spec = dataclasses.replace(tokenizer.chain.codes, vocab=(vocabulary,))
     large.chain = dataclasses.replace(tokenizer.chain, codes=spec)
     large.encode = lambda images: torch.full((len(images), 16), vocabulary - 1)
-    found = extract_codes(large, split, Augmentation(), 3, CPU)
+    found = extract_codes(large, split, [identity], 3, CPU)
     assert found.codes.dtype == dtype
     assert (found.codes.long() == vocabulary - 1).all()
 

@@ -32,7 +32,7 @@ def numbered(split):
 
 
 def task_of(probe, tokenizer, split, flip=True, seed=0):
-    return LiveARTask(probe, tokenizer, split, Augmentation(flip=flip, codes="live"), seed, CPU)
+    return LiveARTask(probe, tokenizer, split, Augmentation(flip=flip), seed, CPU)
 
 
 def test_codes_are_of_the_step_s_augmented_images(probe, tokenizer, numbered):

@@ -62,7 +62,7 @@ def model(catalogue, tokenizer):
 
 
 def test_reconstruction_passes_the_split_once(tokenizer, split, seen):
-    assert metrics.reconstruction(tokenizer, split, [seen], 3, CPU) == {"test.count": 3.0}
+    assert metrics.reconstruction(tokenizer, split, [seen], 0, 3, CPU) == {"test.count": 3.0}
     assert [len(batch.images) for batch in BATCHES] == [3, 3, 1]
     assert torch.equal(torch.cat([batch.images for batch in BATCHES]), to_unit(split.images))
     assert torch.equal(torch.cat([batch.labels for batch in BATCHES]), split.labels)
@@ -72,7 +72,7 @@ def test_reconstruction_passes_the_split_once(tokenizer, split, seen):
 
 
 def test_all_metrics_of_a_stage_share_the_pass(tokenizer, split, seen, metric):
-    found = metrics.reconstruction(tokenizer, split, [metric("psnr"), seen, metric("codebook")], 3, CPU)
+    found = metrics.reconstruction(tokenizer, split, [metric("psnr"), seen, metric("codebook")], 0, 3, CPU)
     assert found.keys() == {"reconstruction.psnr", "codes.usage", "codes.perplexity", "test.count"}
     assert all(type(value) is float for value in found.values())
     assert len(BATCHES) == 3
@@ -80,7 +80,7 @@ def test_all_metrics_of_a_stage_share_the_pass(tokenizer, split, seen, metric):
 
 @pytest.mark.parametrize("batch", [1, 3, 7, 100])
 def test_every_image_counts_the_same(tokenizer, split, metric, batch):
-    found = metrics.reconstruction(tokenizer, split, [metric("psnr")], batch, CPU)["reconstruction.psnr"]
+    found = metrics.reconstruction(tokenizer, split, [metric("psnr")], 0, batch, CPU)["reconstruction.psnr"]
     images = to_unit(split.images)
     pixels = [((x.clamp(-1, 1) + 1) * 127.5).round().double() for x in (images, tokenizer.reconstruct(images)[0])]
     errors = (pixels[0] - pixels[1]).square().flatten(1).mean(1)
@@ -91,19 +91,19 @@ def test_every_image_counts_the_same(tokenizer, split, metric, batch):
 def test_likelihood_by_hand(tokenizer, model, metric, batch):
     codes = torch.randint(0, 512, (2, 7, 16), dtype=torch.int32, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(7) * 2
-    found = metrics.likelihood(model, CodeSet(codes, labels), tokenizer.chain, [metric("ar-loss")], batch, CPU)
+    found = metrics.likelihood(model, CodeSet(codes, labels), tokenizer.chain, [metric("ar-loss")], 0, batch, CPU)
     with torch.no_grad():
         first = codes[0].long()
         logs = model.logits(first, labels).log_softmax(-1).gather(-1, first[..., None])
     nats = -logs.mean().item()
     assert found == pytest.approx({"ar.nats_per_token": nats, "ar.bits_per_image": nats * 16 / math.log(2)}, rel=1e-5)
-    blind = metrics.likelihood(model, CodeSet(codes, None), tokenizer.chain, [metric("ar-loss")], batch, CPU)
+    blind = metrics.likelihood(model, CodeSet(codes, None), tokenizer.chain, [metric("ar-loss")], 0, batch, CPU)
     assert blind["ar.nats_per_token"] != pytest.approx(nats, rel=1e-4)
 
 
 def test_likelihood_passes_the_codes_once(tokenizer, model, seen):
     codes = CodeSet(torch.zeros(1, 7, 16, dtype=torch.int32), None)
-    metrics.likelihood(model, codes, tokenizer.chain, [seen], 3, CPU)
+    metrics.likelihood(model, codes, tokenizer.chain, [seen], 0, 3, CPU)
     assert [len(batch.loss.nats_per_token) for batch in BATCHES] == [3, 3, 1]
     assert all(batch.codes is tokenizer.chain.codes for batch in BATCHES)
 
@@ -119,5 +119,36 @@ def test_efficiency_looks_at_one_real_batch(tokenizer, model, split, seen, metri
 
 
 def test_nothing_learns(tokenizer, split, seen):
-    metrics.reconstruction(tokenizer, split, [seen], 3, CPU)
+    metrics.reconstruction(tokenizer, split, [seen], 0, 3, CPU)
     assert not any(batch.reconstructions.requires_grad for batch in BATCHES)
+
+
+def test_what_is_drawn_for_an_image_depends_on_its_place_and_the_cell_s_seed_alone(
+    tokenizer, model, split, seen, monkeypatch
+):
+    given = {}
+
+    def note(stage, found):
+        def call(first, *rest):
+            given.setdefault(stage, []).extend(rest[-1].tolist())
+            return found(first, *rest)
+
+        return call
+
+    monkeypatch.setattr(tokenizer, "reconstruct", note("reconstruction", tokenizer.reconstruct))
+    monkeypatch.setattr(tokenizer, "decode", note("generation", tokenizer.decode))
+    monkeypatch.setattr(model, "likelihood", note("likelihood", model.likelihood))
+    codes = CodeSet(torch.zeros(1, 7, 16, dtype=torch.int16), None)
+
+    def run(seed, batch):
+        given.clear()
+        metrics.reconstruction(tokenizer, split, [seen], seed, batch, CPU)
+        metrics.likelihood(model, codes, tokenizer.chain, [seen], seed, batch, CPU)
+        metrics.generation(tokenizer, codes, [seen], seed, batch, CPU)
+        return dict(given)
+
+    whole = run(0, 100)
+    assert run(0, 3) == whole
+    other = run(1, 100)
+    drawn = [seed for seeds in (*whole.values(), *other.values()) for seed in seeds]
+    assert len(set(drawn)) == len(drawn) == 2 * 3 * 7
