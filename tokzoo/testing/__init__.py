@@ -3,7 +3,6 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-_HOME = "tokzoo.testing.conformance"
 __all__ = [  # noqa: RUF022 - in the order of an image's way through them
     "EncoderConformance",
     "QuantizerConformance",
@@ -13,6 +12,7 @@ __all__ = [  # noqa: RUF022 - in the order of an image's way through them
     "DatasetConformance",
     "TeacherConformance",
     "MetricConformance",
+    "check_defaults",
 ]
 
 if TYPE_CHECKING:
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
         RegularizerConformance,
         TeacherConformance,
     )
+    from tokzoo.testing.defaults import check_defaults
 
 
 def __getattr__(name: str) -> Any:
     # Late, so that ``tokzoo plugins new`` reaches its templates without torch.
     if name not in __all__:
         raise AttributeError(f"module 'tokzoo.testing' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME), name)
+    home = "tokzoo.testing.defaults" if name == "check_defaults" else "tokzoo.testing.conformance"
+    return getattr(importlib.import_module(home), name)
