@@ -21,6 +21,7 @@ from tokzoo.evaluation.samples import sample_codes
 from tokzoo.recipes.models import Probe
 from tokzoo.recipes.optimization import Budget, Optimization
 from tokzoo.recipes.resolve import resolve_recipe
+from tokzoo.recipes.resolver import Resolver
 from tokzoo.recipes.solver import check_probe, solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.plugins import load_registry
@@ -88,6 +89,11 @@ class Lab:
             Tree.from_data({**SURROUNDINGS, **recipe, "regularizers": named}, "sketch"), self.registry.components
         )
 
+    def slot(self, kind, use):
+        """A component by itself, as it stands in a recipe."""
+        tree = Tree.from_data({"slot": use}, "sketch")
+        return Resolver(tree, self.registry.components).slot(kind, ("slot",))
+
     def solve(self, recipe):
         return solve(recipe, self.image, self.classes, self.registry.components)
 
@@ -120,8 +126,7 @@ class Lab:
     def probe(self, **probe):
         """How an AR model is trained: ``ar`` and perhaps its ``sampler``."""
         settings = {"train": {"lr": 1e-2}, "steps": STEPS, "batch": BATCH, **probe}
-        slot = self.recipe(quantizer="tokzoo-testing/nearest", ar=settings.pop("ar")).ar
-        train = Optimization(**settings.pop("train"))
+        slot, train = self.slot("ar", settings.pop("ar")), Optimization(**settings.pop("train"))
         return Probe(ar=slot, train=train, **settings)
 
     def check_probe(self, tokenizer, ar):
