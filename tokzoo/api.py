@@ -226,6 +226,7 @@ def load(
     tokenizer: str | Path,
     *,
     out: str | Path = "runs",
+    components: Iterable[Any] = (),
     plugins: Iterable[str | Path] = (),
     device: str = "auto",
 ) -> "Tokenizer":
@@ -235,6 +236,7 @@ def load(
         tokenizer: the folder of a saved one; a cell's folder or name; a recipe's name, for its newest finished cell;
             or a record's id or the start of one.
         out: the folder runs are kept in.
+        components: classes and functions it was made of, as :func:`run` was given them.
         plugins: files of plugins to load.
         device: ``auto``, ``cpu`` or ``cuda``.
 
@@ -244,6 +246,7 @@ def load(
     check_device(device)
     folder = find_tokenizer(str(tokenizer), Path(out))
     registry = _registry(plugins)
+    add_components(registry, components)
     from tokzoo.assembly.devices import choose_device
     from tokzoo.assembly.tokenizer import Tokenizer
 

@@ -1,4 +1,7 @@
-"""Optional abilities of components. A config names them in ``provides`` / ``requires``; the module implements them."""
+"""Optional abilities of components. A config names them in ``provides`` / ``requires``; the module implements them.
+
+What requires one may say of which part: ``"decoder.last_layer"`` is not provided by an encoder that has a last layer.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -51,7 +54,8 @@ class DecodesPrefix(Protocol):
     """A quantizer or a decoder of ordered tokens (``provides = {"prefix_decoding"}``).
 
     A quantizer gives the whole latent for the codes of its first scales; a decoder gives images for the first positions
-    of a latent, any number of them.
+    of a latent, any number of them. Such a decoder names in ``missing`` ``[c]`` the vector that stands for a position
+    that is not there, so that what it is trained on (nested dropout) and what it decodes are the same.
     """
 
     def decode(self, tokens: Tensor, *further: object) -> Tensor:

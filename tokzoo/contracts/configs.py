@@ -57,7 +57,7 @@ class ComponentConfig(Config):
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
-    """Capabilities this component needs some other component of the tokenizer to provide."""
+    """Capabilities this component needs another of the tokenizer to provide, or a certain one: ``"decoder.NAME"``."""
 
     places: ClassVar[frozenset[str]] = frozenset()
     """Fields that only say where something lies on a machine: no result depends on them, and no record shows them."""

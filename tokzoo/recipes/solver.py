@@ -157,16 +157,23 @@ class _Lack(Refusal):
     """A component needs what no other part of the tokenizer provides."""
 
     def __init__(self, capability: str, others: Sequence[Slot]) -> None:
-        names = ", ".join(f"{part.kind} {part.use!r}" for part in others)
-        super().__init__(f"needs the capability '{capability}', which {names} do not provide")
+        kind, _, name = capability.partition(".")
+        asked = [part for part in others if part.kind == kind and name] or others
+        names, verb = ", ".join(f"{part.kind} {part.use!r}" for part in asked), "do" if asked[1:] else "does"
+        super().__init__(f"needs the capability '{capability}', which {names} {verb} not provide")
         self.capability = capability
-        self.kinds = {part.kind for part in others}
+        self.kinds = {part.kind for part in asked}
 
 
 def _check_provided(config: Any, others: Sequence[Slot]) -> None:
-    provided = {capability for part in others for capability in part.config.provides}
+    provided = {name for part in others for name in _provided(part)}
     for capability in sorted(config.requires - provided):
         raise _Lack(capability, others)
+
+
+def _provided(part: Slot) -> set[str]:
+    """The capabilities of a part, as such and as those of its kind."""
+    return {name for each in part.config.provides for name in (each, f"{part.kind}.{each}")}
 
 
 def _promised(answer: A, kind: Any, method: str) -> A:
@@ -211,7 +218,7 @@ def ask_with_hints(
 def _provides(entry: Entry, capability: str, catalogue: Catalogue) -> bool:
     """Whether a component provides a capability, in the config of its example."""
     try:
-        return capability in example_slot(entry, catalogue).config.provides
+        return capability in _provided(example_slot(entry, catalogue))
     # One that cannot answer is no help; what is lacking is what matters.
     except Exception:
         return False

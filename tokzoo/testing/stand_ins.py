@@ -217,7 +217,12 @@ SPECS = (
     _spec("quantizer", "nearest", NearestConfig, Nearest),
     _spec("decoder", "any", StandInDecoderConfig, StandInDecoder),
 )
-PROVIDED = frozenset(NearestConfig.provides | StandInDecoderConfig.provides)
+PROVIDED = frozenset(
+    {
+        *(name for each in NearestConfig.provides for name in (each, f"quantizer.{each}")),
+        *(name for each in StandInDecoderConfig.provides for name in (each, f"decoder.{each}")),
+    }
+)
 """The capabilities of the stand-in tokenizer."""
 
 

@@ -111,6 +111,29 @@ def test_a_missing_capability_is_told_with_who_has_it(refusal):
     assert text.endswith("provided by quantizer 'vq'")
 
 
+def test_a_capability_may_be_required_of_one_part(zoo):
+    class Encoder(tokzoo.EncoderConfig):
+        layout = "grid"
+        provides = frozenset({"manners"})
+
+        def latent_spec(self, image, channels):
+            return tokzoo.LatentSpec("grid", (4, 4), channels or 8)
+
+    class Strict(tokzoo.RegularizerConfig):
+        requires = frozenset({"decoder.manners"})
+
+    class Content(tokzoo.RegularizerConfig):
+        requires = frozenset({"manners", "encoder.manners"})
+
+    for kind, config in (("encoder", Encoder), ("regularizer", Strict), ("regularizer", Content)):
+        spec = tokzoo.ComponentSpec(kind, config.__name__.lower(), config, "a:b", "for tests")
+        zoo.registry.components.add(Entry(spec, "zoo"))
+    solve(zoo.recipe("encoder=encoder", "regularizers.own=content"), IMAGE, 10, zoo.registry.components)
+    wanted = "needs the capability 'decoder.manners', which decoder 'grid' does not provide; no registered"
+    with pytest.raises(tokzoo.Refusal, match=wanted):
+        solve(zoo.recipe("encoder=encoder", "regularizers.own=strict"), IMAGE, 10, zoo.registry.components)
+
+
 def test_a_part_may_require_something_of_another_part(zoo):
     class Proud(tokzoo.DecoderConfig):
         requires = frozenset({"manners"})
