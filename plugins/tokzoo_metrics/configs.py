@@ -12,6 +12,9 @@ ROUNDING = "clamped, to uint8, half to even"
 PSNR_CAP = 100.0
 """In dB: what identical images get, and the most any image gets. Otherwise one of them makes the mean infinite."""
 
+PREFIXES = tuple(2**power for power in range(11))
+"""In code positions: 1 to 1024."""
+
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 SSIM_K1 = 0.01
@@ -33,6 +36,19 @@ class PSNRConfig(tokzoo.MetricConfig):
     def protocol(self) -> dict[str, Any]:
         """Rounding, range, averaging and cap."""
         return {"rounding": ROUNDING, "data_range": 255, "averaging": "per image", "cap_db": PSNR_CAP}
+
+
+class PrefixPSNRConfig(PSNRConfig):
+    """PSNR of reconstructions from the first tokens alone, where tokens are ordered."""
+
+    reports: ClassVar = tuple(
+        MetricInfo(f"reconstruction.psnr_at_{count}", f"PSNR@{count}", unit="dB", better="higher", digits=2)
+        for count in PREFIXES
+    )
+
+    def protocol(self) -> dict[str, Any]:
+        """That of PSNR, and what a prefix is."""
+        return {**super().protocol(), "prefix": "the longest that can be decoded of at most so many code positions"}
 
 
 class SSIMConfig(tokzoo.MetricConfig):

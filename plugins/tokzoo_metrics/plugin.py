@@ -16,6 +16,13 @@ def tokzoo_components() -> list[tokzoo.ComponentSpec]:
         ),
         tokzoo.ComponentSpec(
             kind="metric",
+            name="prefix-psnr",
+            config="tokzoo_metrics.configs:PrefixPSNRConfig",
+            target="tokzoo_metrics.prefix_psnr:PrefixPSNR",
+            summary="PSNR of reconstructions from the first 1, 2, 4 … tokens, where tokens are ordered",
+        ),
+        tokzoo.ComponentSpec(
+            kind="metric",
             name="ssim",
             config="tokzoo_metrics.configs:SSIMConfig",
             target="tokzoo_metrics.ssim:SSIM",
