@@ -4,13 +4,17 @@ A sketch is a file plugin, as anybody would write it. It is trained for three st
 asked for what it promised. What surrounds it are the stand-ins of the conformance kit, unless a test names others.
 """
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 
 import tokzoo
+from tests.conftest import RECIPES, write_small_fashion
 from tokzoo.assembly.build import build_ar
 from tokzoo.assembly.weights import load_weights, save_weights
 from tokzoo.data.codes import CodeSet
@@ -26,7 +30,7 @@ from tokzoo.recipes.solver import check_probe, solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.plugins import load_registry
 from tokzoo.testing.conformance import check_component
-from tokzoo.testing.stand_ins import with_stand_ins
+from tokzoo.testing.stand_ins import SPECS, with_stand_ins
 from tokzoo.training.ar import ARTask
 from tokzoo.training.loop import RunContext, Trainer
 from tokzoo.training.tokenizer import TokenizerTask
@@ -56,6 +60,16 @@ class Learned:
     nats: torch.Tensor | None
     samples: torch.Tensor
     images: torch.Tensor
+
+
+@dataclass
+class Cell:
+    """What came of a whole run of one recipe: its record, the keys of its stages, and the tokenizer as it was saved."""
+
+    record: Any
+    stages: dict[str, str]
+    folder: Path
+    tokenizer: tokzoo.Tokenizer
 
 
 @dataclass
@@ -200,3 +214,38 @@ def lab(tmp_path):
         return Lab(tmp_path / "lab", tuple(folder / f"{name}.py" for name in sketches), **settings)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """A folder of original idx files of Fashion-MNIST, 400 pictures to learn from and 100 to judge by."""
+    folder = tmp_path_factory.mktemp("strain") / "fashion"
+    write_small_fashion(folder)
+    return folder
+
+
+@pytest.fixture
+def run_cell(tmp_path, pictures, monkeypatch):
+    """A function from a lab and a recipe to what ``tokzoo.run`` makes of it: no AR model, and these metrics."""
+    monkeypatch.setattr("tokzoo.bench.run.available_cores", lambda: 1)  # so small a model is slower on two
+
+    def run(lab, metrics=("psnr",), **recipe):
+        path, out = tmp_path / "sketch.yaml", tmp_path / "runs"
+        path.write_text(yaml.safe_dump(lab.recipe(**recipe).dump()))
+        track = {"dataset.root": str(pictures), "tokenizer.steps": STEPS, "probe": None, "metrics": list(metrics)}
+        components = [
+            *SPECS,
+            *(entry.spec for entry in lab.registry.components if entry.spec.name.startswith("strain/")),
+        ]
+        changes = {f"track.{key}": value for key, value in track.items()}
+        done = tokzoo.run(
+            path, track=RECIPES / "tiny@1.yaml", changes=changes, components=components, out=out, device="cpu"
+        )
+        (record,) = done.records
+        assert record.status == "ok", record.failure
+        cells = sorted((out / "cells").glob("*/cell.json"), key=lambda each: each.stat().st_mtime_ns)
+        stages = json.loads(cells[-1].read_text())["stages"]
+        loaded = tokzoo.load(record.id, out=out, components=components, device="cpu")
+        return Cell(record, stages, out / "cache" / "tokenizer" / stages["tokenizer"], loaded)
+
+    return run
