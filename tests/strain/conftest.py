@@ -150,7 +150,7 @@ class Lab:
     def codes(self, tokenizer):
         """The codes of all images, through a file."""
         path = self.folder / "codes.safetensors"
-        extract_codes(tokenizer, self.split, Augmentation(), 5, CPU).save(path)
+        extract_codes(tokenizer, self.split, [lambda images: images], 5, CPU).save(path)
         return CodeSet.load(path)
 
     def ar(self, tokenizer, ar, sampler=None, **probe):
@@ -174,7 +174,7 @@ class Lab:
         """The findings of the conformance kit that are failures, by check."""
         entry = self.registry.components.get(kind, name)
         found = check_component(entry, self.registry.components, self.files, fields)
-        return {each.check: each.message for each in found if each.outcome != "passed"}
+        return {each.check: each.message for each in found if each.result != "passed"}
 
     def _train(self, task, config, steps):
         self.events = []

@@ -51,7 +51,7 @@ def test_its_codes_are_stored_and_read_back(lab, tmp_path):
 def test_its_usage_is_measured_however_many_codes_there_are(lab, bits):
     lab = lab("lfq")
     tokenizer = lab.tokenizer(quantizer={"use": "strain/lfq", "bits": bits})
-    found = reconstruction(tokenizer, lab.split, [lab.slot("metric", "codebook")], 5, torch.device("cpu"))
+    found = reconstruction(tokenizer, lab.split, [lab.slot("metric", "codebook")], 0, 5, torch.device("cpu"))
     assert found["codes.usage"] * 2**bits == pytest.approx(len(tokenizer.encode(lab.images).unique()))
 
 
