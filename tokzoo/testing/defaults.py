@@ -9,6 +9,7 @@ old and new results pass for one another. A snapshot in the author's repository 
         tokzoo.testing.check_defaults(Path(__file__).parent / "defaults.json", "PLUGIN", …)
 """
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -45,7 +46,7 @@ def check_defaults(snapshot: Path, *plugins: str, registry: Registry | None = No
     lines = [*changed(before, now)]
     if not lines and before != now:
         names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-        command = f"python -m tokzoo.testing.defaults {snapshot.name} {' '.join(plugins)}"
+        command = f"python -m tokzoo.testing.defaults {os.path.relpath(snapshot)} {' '.join(plugins)}"
         lines = [f"{snapshot.name} is out of date ({', '.join(names)}); write it anew: {command}"]
     assert not lines, "\n".join(lines)
 
