@@ -107,7 +107,9 @@ def test_from_an_empty_folder_to_a_row_of_the_leaderboard(environment):
     (table,) = json.loads(environment.tokzoo("leaderboard", "show", "--json"))
     rows = {row["recipe"]: row for row in table["rows"]}
     assert rows.keys() == {"gigatok-2d-nano", "lattice-nano"}
-    assert {value["metric"] for value in rows["lattice-nano"]["values"]} >= {"reconstruction.psnr", "ar.bits_per_image"}
+    known = zip(table["columns"], rows["lattice-nano"]["values"], strict=True)
+    measured = {column["metric"] for column, value in known if value is not None}
+    assert measured >= {"reconstruction.psnr", "ar.bits_per_image"}
     (record,) = [
         json.loads(path.read_text())
         for path in (environment.folder / "runs" / "records").glob("*.json")

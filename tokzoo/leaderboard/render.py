@@ -1,22 +1,66 @@
-"""Tables as text: for a terminal (rich), and as JSON."""
+"""A table as plain values, and what is made of these: for a terminal (rich), as JSON, by a plugin's renderer."""
 
-import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from tokzoo.leaderboard.rows import Column, Row, Table
-from tokzoo.leaderboard.statistics import Estimate
+from tokzoo.leaderboard.rows import Row, Table
+
+Values = Mapping[str, Any]
+"""Plain values by name, as :func:`to_json` makes them."""
 
 ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 
 
-def heading(column: Column) -> str:
+def to_json(table: Table) -> dict[str, Any]:
+    """All there is to say of a table, as plain values: what every renderer is given, ours and those of plugins.
+
+    The hook ``tokzoo_renderers`` says what is in it.
+    """
+    return {
+        "track": table.track,
+        "track_hash": table.track_hash,
+        "main": table.main,
+        "columns": [
+            {
+                "metric": column.key[0],
+                "protocol": column.key[1],
+                "label": column.about.label,
+                "unit": column.about.unit,
+                "better": column.about.better,
+                "digits": column.about.digits,
+                "variant": column.variant,
+            }
+            for column in table.columns
+        ],
+        "rows": [_row(row, table) for row in table.rows],
+        "notes": table.notes,
+    }
+
+
+def _row(row: Row, table: Table) -> dict[str, Any]:
+    found = [row.estimates.get(column.key) for column in table.columns]
+    return {
+        "recipe": row.recipe,
+        "recipe_hash": row.recipe_hash,
+        "rank": None if row.rank is None else list(row.rank),
+        "evidence": row.evidence,
+        "seeds": list(row.seeds),
+        "bits_per_image": row.bits_per_image,
+        "values": [None if value is None else asdict(value) for value in found],
+        "failures": row.failures,
+        "disputes": row.disputes,
+    }
+
+
+def heading(column: Values) -> str:
     """A column's heading: label, unit and direction; a dagger for each further protocol of the metric."""
-    unit = f" [{column.about.unit}]" if column.about.unit else ""
-    return f"{column.about.label}{'†' * column.variant}{ARROWS[column.about.better]}{unit}"
+    unit = f" [{column['unit']}]" if column["unit"] else ""
+    return f"{column['label']}{'†' * column['variant']}{ARROWS[column['better']]}{unit}"
 
 
 def number(value: float, digits: int) -> str:
@@ -26,76 +70,47 @@ def number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}"
 
 
-def interval(estimate: Estimate | None, digits: int) -> str:
+def interval(value: Values | None, digits: int) -> str:
     """``mean ± half-width`` of the 95 % interval; the mean alone from one seed or where nothing varies."""
-    if estimate is None:
+    if value is None:
         return "–"
-    text = number(estimate.mean, digits)
-    if not estimate.half_width:
+    text = number(value["mean"], digits)
+    if not value["half_width"]:
         return text
-    return f"{text} ± {number(estimate.half_width, digits)}"
+    return f"{text} ± {number(value['half_width'], digits)}"
 
 
-def rank(row: Row) -> str:
+def rank(span: Sequence[int] | None) -> str:
     """``2``, or ``1–2`` for a tie, or a dot where there is no rank."""
-    if row.rank is None:
+    if span is None:
         return "·"
-    first, last = row.rank
+    first, last = span
     return str(first) if first == last else f"{first}–{last}"
 
 
 def print_table(table: Table, console: Console) -> None:
     """The table and its notes, on a terminal."""
-    console.print(to_rich(table))
-    for note in table.notes:
+    values = to_json(table)
+    console.print(to_rich(values))
+    for note in values["notes"]:
         console.print(Text(note, style="dim"))
 
 
-def to_rich(table: Table) -> RichTable:
+def to_rich(table: Values) -> RichTable:
     """The table for a terminal."""
     # Text, not markup: names come from files anyone may have written.
-    shown = RichTable(title=Text(f"{table.track}  ({table.track_hash[:8]})"), title_justify="left")
+    shown = RichTable(title=Text(f"{table['track']}  ({table['track_hash'][:8]})"), title_justify="left")
     shown.add_column("rank", justify="right")
     shown.add_column("recipe", overflow="fold")
     shown.add_column("evidence")
     shown.add_column("seeds", justify="right")
-    for column in table.columns:
+    for column in table["columns"]:
         shown.add_column(Text(heading(column)), justify="right")
     shown.add_column("code bits", justify="right")
-    for row in table.rows:
-        cells = [interval(row.estimates.get(column.key), column.about.digits) for column in table.columns]
-        bits = "–" if row.bits_per_image is None else number(row.bits_per_image, 0)
-        evidence = row.evidence if row.seeds else "failed"
-        shown.add_row(rank(row), Text(row.recipe), evidence, str(len(row.seeds)), *cells, bits)
+    digits = [column["digits"] for column in table["columns"]]
+    for row in table["rows"]:
+        cells = map(interval, row["values"], digits)
+        bits = "–" if row["bits_per_image"] is None else number(row["bits_per_image"], 0)
+        evidence = row["evidence"] if row["seeds"] else "failed"
+        shown.add_row(rank(row["rank"]), Text(row["recipe"]), evidence, str(len(row["seeds"])), *cells, bits)
     return shown
-
-
-def to_json(table: Table) -> dict[str, Any]:
-    """The table as plain values, for machines."""
-    return {
-        "track": table.track,
-        "track_hash": table.track_hash,
-        "main": table.main,
-        "rows": [_row_json(row, table) for row in table.rows],
-        "notes": table.notes,
-    }
-
-
-def _row_json(row: Row, table: Table) -> dict[str, Any]:
-    values = []
-    for column in table.columns:
-        found = row.estimates.get(column.key)
-        if found is not None and math.isfinite(found.mean):
-            metric, protocol = column.key
-            about = {"metric": metric, "protocol": protocol, "unit": column.about.unit}
-            values.append({**about, "mean": found.mean, "half_width": found.half_width, "n": found.n})
-    return {
-        "recipe": row.recipe,
-        "recipe_hash": row.recipe_hash,
-        "rank": row.rank,
-        "evidence": row.evidence,
-        "seeds": list(row.seeds),
-        "bits_per_image": row.bits_per_image,
-        "values": values,
-        "failures": row.failures,
-    }

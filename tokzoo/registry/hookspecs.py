@@ -48,7 +48,16 @@ def tokzoo_formats() -> Sequence[FormatSpec]:
 def tokzoo_renderers() -> dict[str, str]:
     """Formats of ``tokzoo leaderboard show --format NAME``, each a lazy ``"module:function"``.
 
-    The function is given a table as plain values, as ``tokzoo leaderboard show --json`` prints one, and returns text.
+    The function is given a table as plain values, the same that ours are made from and ``tokzoo leaderboard show
+    --json`` prints, and returns text. A table has
+
+    - ``track``, ``track_hash``, ``main`` (the metric id that rows are sorted by), ``notes`` (lines of text);
+    - ``columns``, each with ``metric`` (its id), ``protocol``, ``label``, ``unit``, ``better`` ("higher", "lower" or
+      None), ``digits`` (decimals shown) and ``variant`` (1 for a metric's second protocol, 2 for the third …);
+    - ``rows``, best first, each with ``recipe`` (its label), ``recipe_hash``, ``rank`` ([first, last] place it may
+      hold, or None), ``evidence``, ``seeds``, ``bits_per_image`` (or None), ``failures`` and ``disputes`` (lines of
+      text), and ``values``, one per column: None, or ``mean``, ``n`` (seeds), ``deviation`` and ``half_width`` (of the
+      95 % interval; None from one seed).
     """
     raise NotImplementedError
 

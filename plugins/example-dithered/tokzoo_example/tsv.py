@@ -1,14 +1,12 @@
-"""A leaderboard table as tab-separated values: a header, then a line a recipe."""
+"""A leaderboard table as tab-separated values: a header, then one line per recipe."""
 
 from typing import Any
 
 
 def render(table: dict[str, Any]) -> str:
-    """Text of a table as ``tokzoo leaderboard show --json`` prints one."""
-    keys = list(dict.fromkeys((value["metric"], value["protocol"]) for row in table["rows"] for value in row["values"]))
-    lines = ["\t".join(["recipe", "seeds", *(metric for metric, _ in keys)])]
+    """Text of a table; the hook ``tokzoo_renderers`` says what it holds."""
+    lines = ["\t".join(["recipe", "seeds", *(column["metric"] for column in table["columns"])])]
     for row in table["rows"]:
-        means = {(value["metric"], value["protocol"]): value["mean"] for value in row["values"]}
-        numbers = [f"{means[key]:.6g}" if key in means else "" for key in keys]
+        numbers = ["" if value is None else f"{value['mean']:.6g}" for value in row["values"]]
         lines.append("\t".join([row["recipe"], str(len(row["seeds"])), *numbers]))
     return "\n".join(lines)
