@@ -29,7 +29,7 @@ from pydantic import Field
 
 import tokzoo
 
-TOKZOO_API = ((0, 1), (0, 1))
+TOKZOO_API = ((0, 2), (0, 2))
 
 
 class Config(tokzoo.QuantizerConfig):

@@ -12,6 +12,7 @@ from tokzoo.recipes.mistakes import REFERENCE, Mistakes, Problem, explain, not_f
 from tokzoo.recipes.slots import Slot
 from tokzoo.recipes.tree import Key, Tree
 from tokzoo.registry.catalogue import Catalogue, Entry
+from tokzoo.registry.component import check_answers
 
 C = TypeVar("C", bound=Config)
 P = ParamSpec("P")
@@ -78,7 +79,9 @@ class Resolver:
             raise Mistakes([(("use",), str(error))]) from None
         rest = {name: field for name, field in fields.items() if name != "use"}
         try:
-            return Slot(kind, entry, self._config(entry.config, rest))
+            config = self._config(entry.config, rest)
+            check_answers(config, kind)
+            return Slot(kind, entry, config)
         except (Mistakes, PydanticCustomError, TokzooError):
             raise
         # A validator of the component's own may raise what pydantic does not take for a wrong value.

@@ -19,6 +19,7 @@ from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
 BY_VALUES = frozenset({"provides", "requires", "layout", "sampler"})
 """What a config may answer by a property: it can depend on the config's values."""
 
+PROPERTIES = (property, functools.cached_property)
 TEXTS = ("summary", "paper", "code_license", "weights_license", "status")
 NAME = re.compile(r"(?:[a-z0-9]+(?:-[a-z0-9]+)*/)?[a-z0-9]+(?:-[a-z0-9]+)*")
 
@@ -54,14 +55,9 @@ class ComponentSpec:
     extras: tuple[str, ...] = ()
     example: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def where(self) -> str:
-        """How messages name it."""
-        return f"component {self.kind}/{self.name}"
-
     def check(self) -> None:
         """Raise :class:`TokzooError` where the registration itself is wrong, as far as that shows without importing."""
-        where = self.where
+        where = named(self)
         if self.kind not in KINDS:
             raise TokzooError(f"{where}: unknown kind; {suggest(self.kind, KINDS)}")
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
@@ -85,6 +81,11 @@ class ComponentSpec:
             raise TokzooError(f"{where}: extras is {self.extras!r}, not a tuple of names")
 
 
+def named(spec: ComponentSpec) -> str:
+    """How messages name a component."""
+    return f"component {spec.kind}/{spec.name}"
+
+
 def _check_lazy(where: str, what: str, value: Any) -> None:
     if not isinstance(value, str) or value.count(":") != 1:
         raise TokzooError(f"{where}: {what} {value!r} is not of the form 'module:Class'")
@@ -100,14 +101,12 @@ def _check_config(config: Any, kind: str, where: str) -> None:
     if "use" in config.model_fields:
         raise TokzooError(f"{where}: {config.__name__} has a field 'use', which names the component in a recipe")
     # Others read these of every component there is: a wrong one would break what has nothing to do with it.
-    for name, (wanted, adapter) in _class_variables(base).items():
+    for name in _class_variables(base):
         value = getattr(config, name)
-        if name in BY_VALUES and isinstance(value, property | functools.cached_property):
-            continue
-        try:
-            adapter.validate_python(value, strict=True)
-        except ValidationError:
-            raise TokzooError(f"{where}: {config.__name__}.{name} is {value!r}, not {wanted}") from None
+        if name not in BY_VALUES or not isinstance(value, PROPERTIES):
+            problem = _wrong_answer(base, name, value)
+            if problem:
+                raise TokzooError(f"{where}: {config.__name__}.{problem}")
     _check_paths(config, where)
 
 
@@ -133,6 +132,30 @@ def _holds_path(annotation: Any, seen: frozenset[Any] = frozenset()) -> bool:
     return issubclass(annotation, PurePath)
 
 
+
+def check_answers(config: ComponentConfig, kind: str) -> None:
+    """Check what a config says by properties, which shows only in an instance.
+
+    Raises:
+        TypeError: one gives a value of another type than it should.
+    """
+    base = KINDS[kind]
+    for name in BY_VALUES & _class_variables(base).keys():
+        if isinstance(getattr(type(config), name), PROPERTIES):
+            problem = _wrong_answer(base, name, getattr(config, name))
+            if problem:
+                raise TypeError(problem)
+
+
+def _wrong_answer(base: type[ComponentConfig], name: str, value: Any) -> str | None:
+    wanted, adapter = _class_variables(base)[name]
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError:
+        return f"{name} is {value!r}, not {wanted}"
+    return None
+
+
 @functools.cache
 def _class_variables(base: type[ComponentConfig]) -> dict[str, tuple[str, TypeAdapter[Any]]]:
     """The class variables of a kind's configs: what each must be, in words and to be checked by."""
@@ -153,8 +176,8 @@ def load_config(spec: ComponentSpec) -> type[ComponentConfig]:
     Raises:
         TokzooError: it cannot be imported, there is no such name, or it is no config of such a component.
     """
-    config: type[ComponentConfig] = import_target(spec.config, spec.where, _needs(spec))
-    _check_config(config, spec.kind, spec.where)
+    config: type[ComponentConfig] = import_target(spec.config, named(spec), _needs(spec))
+    _check_config(config, spec.kind, named(spec))
     return config
 
 
@@ -164,7 +187,7 @@ def load_target(spec: ComponentSpec) -> Any:
     Raises:
         TokzooError: the target cannot be imported or has no such name; with what it needs installed, if it says so.
     """
-    return import_target(spec.target, spec.where, _needs(spec))
+    return import_target(spec.target, named(spec), _needs(spec))
 
 
 def _needs(spec: ComponentSpec) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 from tokzoo.contracts.configs import KINDS, ComponentConfig, ImageTermConfig, RegularizerConfig
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.registry.catalogue import Entry
-from tokzoo.registry.component import ComponentSpec, load_config, load_target
+from tokzoo.registry.component import ComponentSpec, load_config, load_target, named
 from tokzoo.registry.functions import Reported, make
 from tokzoo.registry.local_stamp import local_stamp
 from tokzoo.registry.plugins import Plugin, Registry
@@ -95,7 +95,7 @@ def add_components(registry: Registry, things: Iterable[Any]) -> list[ComponentS
         _check_free(registry, spec)
         parts = [thing] if inspect.isfunction(thing) else [load_target(spec), load_config(spec)]
         # Now: code that cannot be read is told before anything runs.
-        made = local_stamp(parts, spec.where)
+        made = local_stamp(parts, named(spec))
         registry.components.add(Entry(spec, SCRIPT, Source(in_development=True, read=partial(str, made))))
         specs.append(spec)
     plugin.offers = tuple(f"{spec.kind}/{spec.name}" for spec in specs)

@@ -8,7 +8,7 @@ from typing import Any
 import tokzoo
 from tokzoo_example.commands import lattices
 
-TOKZOO_API = ((0, 1), (0, 1))
+TOKZOO_API = ((0, 2), (0, 2))
 """The first and the last version of the plugin API this was written for and tried with."""
 
 HERE = Path(__file__).parent

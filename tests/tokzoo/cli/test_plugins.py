@@ -140,12 +140,12 @@ def test_list_and_show_tell_what_a_plugin_offers(tokzoo, site):
     install(site, "third", quantizer("third"))
     about = {plugin["name"]: plugin for plugin in json.loads(tokzoo("plugins", "list", "--json").stdout)}
     assert about["third"]["offers"] == ["quantizer/third/third"]
-    assert about["third"]["api"] == [[0, 1], [0, 1]]
+    assert about["third"]["api"] == [[0, 2], [0, 2]]
     assert about["third"]["hooks"] == ["tokzoo_components"]
     assert about["hook"]["error"] == "tokzoo_tracks raised KeyError: 'tracks'"
     assert "claims quantizer/vq too" in about["quantizers"]["notes"][0]
     shown = tokzoo("plugins", "show", "third").stdout
-    assert "written for (0, 1) to (0, 1)" in shown
+    assert "written for (0, 2) to (0, 2)" in shown
     assert "quantizer/third/third a quantizer" in shown
     assert "did you mean 'third'?" in tokzoo("plugins", "show", "thrid", code=2).stderr
     assert "third/third" in tokzoo("list", "quantizers", "third/*").stdout

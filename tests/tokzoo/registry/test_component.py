@@ -1,14 +1,14 @@
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 import tokzoo
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.registry.catalogue import Entry
-from tokzoo.registry.component import load_config, load_target
+from tokzoo.registry.component import check_answers, load_config, load_target
 
 
 class Squares(tokzoo.QuantizerConfig):
@@ -51,11 +51,11 @@ class Sampled(NoSampler):
 
 
 class Residual(Squares):
-    inner: tuple[str, ...] = ()
+    inner: Any = frozenset({"assignment"})
 
     @property
     def provides(self):
-        return frozenset(self.inner)
+        return self.inner
 
 
 class Placed(Squares):
@@ -113,6 +113,9 @@ def test_a_path_is_declared_as_a_place_or_by_its_content():
 
 def test_what_a_config_provides_may_depend_on_its_values():
     spec(config=Residual).check()
+    check_answers(Residual(), "quantizer")
+    with pytest.raises(TypeError, match=r"provides is \['assignment'\], not frozenset\[str\]"):
+        check_answers(Residual(inner=["assignment"]), "quantizer")
 
 
 @pytest.mark.parametrize(
