@@ -132,7 +132,6 @@ def _holds_path(annotation: Any, seen: frozenset[Any] = frozenset()) -> bool:
     return issubclass(annotation, PurePath)
 
 
-
 def check_answers(config: ComponentConfig, kind: str) -> None:
     """Check what a config says by properties, which shows only in an instance.
 
