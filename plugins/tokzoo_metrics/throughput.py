@@ -28,7 +28,7 @@ class Throughput(tokzoo.Metric):
         """Time both directions."""
         tokenizer = probe.tokenizer
         turns = torch.arange(self.config.batch, device=probe.images.device) % len(probe.images)
-        images, seeds = probe.images.index_select(0, turns), torch.zeros_like(turns)
+        images = probe.images.index_select(0, turns)
 
         def encode() -> tokzoo.Quantized:
             return tokenizer.quantizer(tokenizer.encoder(images).latent)
