@@ -29,8 +29,9 @@ from tokzoo.recipes.resolver import Resolver
 from tokzoo.recipes.solver import check_probe, solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.plugins import load_registry
-from tokzoo.testing.conformance import check_component
+from tokzoo.testing.conformance import checks_for, run_check
 from tokzoo.testing.stand_ins import SPECS, with_stand_ins
+from tokzoo.testing.subject import Subject
 from tokzoo.training.ar import ARTask
 from tokzoo.training.loop import RunContext, Trainer
 from tokzoo.training.tokenizer import TokenizerTask
@@ -170,11 +171,18 @@ class Lab:
         samples, images = self._samples(model, settings.sampler, tokenizer)
         return Learned(model, learned, self.events, nats, samples, images)
 
-    def conformance(self, kind, name, fields=None):
-        """The findings of the conformance kit that are failures, by check."""
+    def conformance(self, kind, name, fields=None, ranks=False, **tried_with):
+        """What the conformance kit finds wrong, by check; of training on several ranks, which takes long, if asked."""
         entry = self.registry.components.get(kind, name)
-        found = check_component(entry, self.registry.components, self.files, fields)
-        return {each.check: each.message for each in found if each.result != "passed"}
+        subject = Subject.of(entry, self.registry.components, fields, files=self.files, **tried_with)
+        wrong = {}
+        for check in checks_for(kind):
+            if ranks or check.__name__ != "ranks_keep_one_state":
+                try:
+                    run_check(check, subject)
+                except Exception as error:
+                    wrong[check.__name__] = f"{type(error).__name__}: {error}"
+        return wrong
 
     def _train(self, task, config, steps):
         self.events = []

@@ -142,9 +142,10 @@ class Solver:
         return frozenset().union(*(part.config.provides for part in self.parts.values()))
 
     def learned(self, ar: Slot, tokens: Tokens) -> None:
-        """Have an AR model agree to the tokens, and find in the tokenizer what it requires."""
-        self.ask(AR_EDGE, ar, lambda c: c.accepts(tokens))
+        """Find in the tokenizer what an AR model requires, and have it agree to the tokens."""
+        # First, as for regularizers: what provides a capability is more help than that the codes are other ones.
         self.ask(AR_EDGE, ar, partial(_check_provided, others=list(self.parts.values())))
+        self.ask(AR_EDGE, ar, lambda c: c.accepts(tokens))
 
     def _check_capabilities(self) -> None:
         places = {**self.parts, **{f"regularizers.{role}": slot for role, slot in self.regularizers.items()}}
