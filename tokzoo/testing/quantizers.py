@@ -68,8 +68,10 @@ class QuantizerTrial(Trial):
         """Codes anywhere in the vocabulary; None of a continuous quantizer."""
         if self.codes is None:
             return None
-        levels = [torch.randint(size, (BATCH, self.codes.positions)) for size in self.codes.vocab]
-        return torch.stack(levels, -1) if self.codes.levels > 1 else levels[0]
+        # A column for each vocabulary, whether that is a level's or a position's.
+        rows = BATCH if self.codes.vocab_by == "position" else BATCH * self.codes.positions
+        columns = [torch.randint(size, (rows,)) for size in self.codes.vocab]
+        return torch.stack(columns, -1).view(self.codes.batch_shape(BATCH))
 
     def answers(self, module: nn.Module, given: Tensor) -> dict[str, Tensor]:
         """Latent and codes."""
@@ -164,8 +166,8 @@ def _assert_in_range(codes: Tensor | None, spec: CodeSpec, where: str) -> None:
     assert codes.dtype == torch.int64, f"codes {where} are {codes.dtype}, not torch.int64"
     found, wanted = tuple(codes.shape), spec.batch_shape(BATCH)
     assert found == wanted, f"codes {where} have the shape {found}; code_spec promised {wanted}"
-    for level, size in enumerate(spec.vocab):
-        these = codes if spec.levels == 1 else codes[..., level]
+    columns = codes.reshape(-1, len(spec.vocab)).unbind(1)  # a column for each level's vocabulary, or each position's
+    for these, size in zip(columns, spec.vocab, strict=True):
         low, high = int(these.min()), int(these.max())
         assert 0 <= low <= high < size, f"codes {where} go from {low} to {high}, in a vocabulary of {size}"
 
