@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from tokzoo import Chain, ImageTermConfig, Refusal
+from tokzoo.contracts.specs import LAST_LAYER
 from tokzoo.nn.configs import DiffAugmentConfig, GanLoss, LeCamConfig
 
 
@@ -14,8 +15,16 @@ class DiscriminatorConfig(ImageTermConfig):
 
     weight: float = Field(0.5, description="factor of the losses of both players")
     loss: GanLoss = Field("hinge", description="what the discriminator minimises, and the tokenizer against it")
+    adaptive: bool = Field(
+        False, description="also weigh the tokenizer's term so that it pulls as hard as the others at the last layer"
+    )
     lecam: LeCamConfig | None = Field(None, description="a penalty on logits far from the other kind's running mean")
     augment: DiffAugmentConfig | None = Field(None, description="random changes of all it sees; null: none")
+
+    @property
+    def requires(self) -> frozenset[str]:  # type: ignore[override]
+        """The decoder's last layer, if gradients are compared there."""
+        return frozenset({f"decoder.{LAST_LAYER}"} if self.adaptive else ())
 
     @model_validator(mode="after")
     def _learns_in_every_step(self) -> Self:

@@ -1,11 +1,13 @@
 """What the adversaries that tell reconstructions from images share: both players' losses, augmentation, LeCam."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from tokzoo import Adversary, Chain, Pass, View
+from tokzoo.nn.adaptive_weight import adaptive_weight
 from tokzoo.nn.diff_augment import diff_augment
 from tokzoo.nn.gan_loss import discriminator_loss, generator_loss
 from tokzoo.nn.lecam import LeCam
@@ -36,6 +38,16 @@ class Discriminator(Adversary):
             "" if name == "main" else name: generator_loss(self.config.loss, self._judged(view.decoded.images))
             for name, view in self._views(state).items()
         }
+
+    def adapt(self, own: Tensor, others: Mapping[str, Tensor], state: Pass) -> Tensor | None:
+        """VQGAN's adaptive weight (arXiv 2012.09841, equation 7), if it is asked for; ``weight`` counts besides.
+
+        The others that reach the last layer are the terms on images: reconstruction and perceptual.
+        """
+        if not self.config.adaptive or not self.config.weight:
+            return None
+        reference = sum(others.values(), own.new_zeros(()))
+        return adaptive_weight(reference, own / self.config.weight, state.tokenizer.decoder.last_layer())
 
     def adversary_terms(self, state: Pass) -> dict[str, Tensor]:
         """What the discriminator minimises, unweighted."""

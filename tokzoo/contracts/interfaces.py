@@ -128,8 +128,9 @@ class Regularizer(ComponentModule):
         """A factor for all of its terms that follows from gradients, as VQGAN's adaptive weight does; None: none.
 
         Args:
-            own: the weighted sum of its terms in this pass, differentiable.
-            others: the same of each that does not adapt, by role (and of ``"quantizer"`` and ``"decoder"``).
+            own: the weighted sum of its terms in this pass, differentiable. A factor in inverse proportion to it
+                cancels their weight, unless it is divided out first.
+            others: the same of each that has no such method, by role (and of ``"quantizer"`` and ``"decoder"``).
             state: the pass.
 
         Returns:

@@ -7,6 +7,8 @@ layer; VA-VAE (arXiv 2501.01423, section 3.2) its alignment term at the encoder'
 import torch
 from torch import Tensor
 
+from tokzoo.contracts.errors import TokzooError
+
 EPSILON = 1e-4
 """Added to the term's own gradient norm (VQGAN's code; its paper has 1e-6)."""
 
@@ -27,7 +29,12 @@ def adaptive_weight(
 
     Returns:
         A scalar in float32. 0 where the reference does not depend on the parameter.
+
+    Raises:
+        TokzooError: the parameter is frozen, so that there are no gradients to compare.
     """
+    if not at.requires_grad:
+        raise TokzooError("a weight that follows from gradients needs them at a last layer, and its part is frozen")
     reference_norm, own_norm = (_gradient(loss, at).float().norm() for loss in (reference, own))
     return (reference_norm / (own_norm + epsilon)).clamp(0.0, largest).detach()
 

@@ -212,6 +212,22 @@ def test_as_a_player_it_learns_to_tell_images_and_moves_nothing_else(make_object
     assert not any(p.grad is not None for p in objective.tokenizer.parameters())
 
 
+@pytest.mark.parametrize("weight", [0.1, 0.5])
+def test_adaptive_it_pulls_at_the_last_layer_as_hard_as_the_other_terms_do(make_objective, images, weight):
+    objective = make_objective(gan={**SMALL, "weight": weight, "adaptive": True})
+    losses = objective(images, None, Progress(0, 10))
+    last = objective.tokenizer.decoder.cnn.conv_out.weight
+    (pull,) = torch.autograd.grad(losses.total, last)
+    decoded = objective.tokenizer.decoder(losses.state.quantized.latent).images
+    (others,) = torch.autograd.grad((decoded - images).square().mean(), last)
+    assert (pull - others).norm().item() == pytest.approx(weight * others.norm().item(), rel=1e-2)
+    plain = make_objective(gan={**SMALL, "weight": weight})(images, None, Progress(0, 10))
+    rest = plain.total.item() - weight * plain.terms["gan"].item()
+    factor = losses.terms["gan.factor"].item()
+    assert losses.total.item() == pytest.approx(rest + factor * weight * losses.terms["gan"].item(), rel=1e-5)
+    assert "gan.factor" not in plain.terms
+
+
 def test_the_tokenizer_learns_from_it_without_moving_it(make_objective, images):
     objective = make_objective(gan={**SMALL, "weight": 0.25})
     player = objective.by_role["gan"]
