@@ -2,21 +2,21 @@
 
 from pathlib import Path
 
-METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
 
 
-def install(site: Path, name: str, source: str) -> None:
+def install(site: Path, name: str, source: str, version: str = "1.0") -> None:
     """Install a plugin of one module."""
     module = f"plugin_{name.replace('-', '_')}"
-    register(site, name, {name: module})
+    register(site, name, {name: module}, version)
     (site / f"{module}.py").write_text(source, encoding="utf-8")
 
 
-def register(site: Path, distribution: str, points: dict[str, str]) -> None:
+def register(site: Path, distribution: str, points: dict[str, str], version: str = "1.0") -> None:
     """Write the metadata by which a distribution and its entry points are found."""
     about = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text(METADATA.format(name=distribution), encoding="utf-8")
+    about.mkdir(parents=True, exist_ok=True)
+    (about / "METADATA").write_text(METADATA.format(name=distribution, version=version), encoding="utf-8")
     lines = [f"{name} = {module}\n" for name, module in points.items()]
     (about / "entry_points.txt").write_text("".join(["[tokzoo]\n", *lines]), encoding="utf-8")
 

@@ -139,7 +139,8 @@ def prepare(request: Request, options: Options, registry: Registry) -> Prepared:
     """
     check_device(options.device)
     cells = make_cells(make_plan(request, registry), registry)
-    return Prepared(cells, Bench(options, registry), doubts(cells))
+    bench = Bench(options, registry)
+    return Prepared(cells, bench, [*doubts(cells), *bench.other_releases(cells)])
 
 
 def run(
@@ -155,6 +156,8 @@ def run(
     jobs: int | None = None,
     device: str = "auto",
     checkpoint_every: float = 30.0,
+    accumulate: int = 1,
+    fresh: bool = False,
 ) -> Results:
     """Train, judge and rank tokenizers: ``tokzoo run`` in Python.
 
@@ -188,6 +191,10 @@ def run(
         jobs: cells at a time; None: one a core, or one where there is a GPU.
         device: ``auto``, ``cpu`` or ``cuda``.
         checkpoint_every: seconds between checkpoints.
+        accumulate: how many micro-batches a training batch is cut into, to take less memory. Terms that look at a batch
+            as a whole then look at its parts. Noted in the record, and no part of what a cell is.
+        fresh: make anew what other releases of the code made; without, that is used and named. What code under
+            development made is made anew in any case once that code changes.
 
     Returns:
         The records and tables. A cell that fails raises nothing: see ``failed``.
@@ -215,7 +222,7 @@ def run(
         axes=tuple(Axis(".".join(_key(key)), _values(key, values)) for key, values in (grid or {}).items()),
         metrics=tuple(spec for spec in specs if spec.kind == "metric"),
     )
-    options = Options(Path(out), jobs, device, checkpoint_every, in_process=bool(specs))
+    options = Options(Path(out), jobs, device, checkpoint_every, accumulate, fresh, in_process=bool(specs))
     prepared = prepare(request, options, registry)
     for line in prepared.doubts:
         warnings.warn(line, stacklevel=2)

@@ -9,7 +9,7 @@ from tokzoo.bench.workbench import Workbench
 from tokzoo.contracts.configs import DatasetConfig
 from tokzoo.data.codes import CodeSet
 from tokzoo.data.feed import DeviceFeed
-from tokzoo.data.run_folder import EVENTS, CellFolder
+from tokzoo.data.run_folder import DONE, EVENTS, CellFolder
 from tokzoo.evaluation.pictures import curves, reconstruction_grid, sample_grid, save_png
 from tokzoo.evaluation.seeds import image_seeds
 from tokzoo.training.events import read_lines
@@ -21,15 +21,20 @@ SAMPLES_SHOWN = 100
 
 @torch.no_grad()
 def draw_pictures(bench: Workbench, folder: CellFolder) -> None:
-    """Write the pictures that are not there yet; all of them follow from the cached stages."""
+    """Write the pictures that are missing or older than what they show; all of them follow from the cached stages."""
     makers = {"reconstructions": _reconstructions, "tokenizer": _curves, "ar": _curves, "samples": _samples}
     if bench.cell.recipe.weights is not None:
         del makers["tokenizer"]  # it was not trained here
     needs = {"reconstructions": "tokenizer"}
     for name, make in makers.items():
         path = folder.picture(name)
-        if needs.get(name, name) in bench.stages and not path.exists():
+        stage = needs.get(name, name)
+        if stage in bench.stages and not _is_newer(path, bench.folder(stage) / DONE):
             make(bench, name, path)
+
+
+def _is_newer(path: Path, other: Path) -> bool:
+    return path.exists() and path.stat().st_mtime_ns >= other.stat().st_mtime_ns
 
 
 def _reconstructions(bench: Workbench, name: str, path: Path) -> None:

@@ -57,7 +57,8 @@ class _Plain:
         kind = event["kind"]
         if kind == "stage":
             self.heard[name] = time.monotonic()
-            return f"{event['stage']} {event['state']}" if event["state"] != "done" else ""
+            why = f" ({event['why']})" if event.get("why") else ""
+            return f"{event['stage']} {event['state']}{why}" if event["state"] != "done" else ""
         if kind == "step" and event.get("resumed"):
             return f"{event['stage']} goes on from step {event['step']} of {event['total']}"
         if kind == "step":

@@ -2,13 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokzoo.bench.cache import Result, StageCache
+from tokzoo.bench.cache import Found, Result, StageCache
 from tokzoo.bench.cell import Cell
 from tokzoo.bench.executor import InProcess, LocalExecutor
 from tokzoo.bench.stages import CellStage, stages_of
@@ -29,6 +29,9 @@ class Options:
         jobs: processes at a time; None: as many as there are cells and cores (one where there is a GPU).
         device: ``auto``, ``cpu`` or ``cuda``.
         checkpoint_seconds: the time between checkpoints.
+        accumulate: how many micro-batches a training batch is cut into; a stage that began with another number keeps
+            it, and what is done is used whatever it was.
+        fresh: make anew what other releases of the code made.
         in_process: run the cells in this process, one after the other: what a script or a notebook defines can be built
             nowhere else.
     """
@@ -37,6 +40,8 @@ class Options:
     jobs: int | None = None
     device: str = "auto"
     checkpoint_seconds: float = 30.0
+    accumulate: int = 1
+    fresh: bool = False
     in_process: bool = False
 
 
@@ -59,7 +64,7 @@ class Bench:
         self.options = options
         self.registry = registry
         self.run_folder = RunFolder(options.out)
-        self.cache = StageCache(self.run_folder)
+        self.cache = StageCache(self.run_folder, options.fresh)
         self.store = RecordStore(self.run_folder.records)
 
     def run(self, cells: Sequence[Cell], observe: Observer = lambda cell, event: None) -> list[Outcome]:
@@ -92,8 +97,25 @@ class Bench:
 
     def results(self, cell: Cell) -> dict[CellStage, Result] | None:
         """The results of all stages of a cell, None while one is missing."""
-        found = {stage: self.cache.result(stage) for stage in stages_of(cell)}
-        return None if None in found.values() else found  # type: ignore[return-value]
+        stages = stages_of(cell)
+        results = {stage: found.result for stage, found in zip(stages, self.find(cell).values(), strict=True)}
+        return None if None in results.values() else results  # type: ignore[return-value]
+
+    def find(self, cell: Cell) -> dict[str, Found]:
+        """What the cache has of a cell's stages, by name."""
+        return self.cache.find_all(stages_of(cell))
+
+    def other_releases(self, cells: Iterable[Cell]) -> list[str]:
+        """What is used although other releases of the code made it, a line each."""
+        stages: dict[str, dict[str, None]] = {}
+        for cell in cells:
+            for name, found in self.find(cell).items():
+                for release in found.made_by:
+                    stages.setdefault(release, {})[name] = None
+        return [
+            f"{', '.join(names)}: made by {release}; --fresh (fresh=True) makes that anew"
+            for release, names in stages.items()
+        ]
 
     def folder(self, cell: Cell) -> CellFolder:
         """The cell's own folder."""
@@ -115,7 +137,18 @@ class Bench:
             folder.write(cell.dump(), stages)
             plugins = [str(path) for path in self.registry.files]
             run = str(self.options.out.resolve())
-            job = Job(cell.id, cell.dump(), run, plugins, self.options.device, threads, self.options.checkpoint_seconds)
+            options = self.options
+            job = Job(
+                name=cell.id,
+                cell=cell.dump(),
+                run=run,
+                plugins=plugins,
+                device=options.device,
+                threads=threads,
+                checkpoint_seconds=options.checkpoint_seconds,
+                accumulate=options.accumulate,
+                fresh=options.fresh,
+            )
             jobs[name] = (job, folder.log)
         return jobs
 

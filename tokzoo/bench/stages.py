@@ -4,11 +4,12 @@ A key hashes what a stage depends on and nothing else, so cells that differ only
 tokenizer. To add a stage, add its row here and its function. No torch here.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from tokzoo.bench.cell import Cell
+from tokzoo.bench.provenance import Sources, sources_of
 from tokzoo.contracts.configs import MetricConfig
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.recipes.hashing import content_hash
@@ -24,6 +25,10 @@ About = Callable[[Cell], dict[str, Any]]
 
 def _nothing(cell: Cell) -> dict[str, Any]:
     return {}
+
+
+def _no_components(cell: Cell) -> Sequence[Slot]:
+    return ()
 
 
 def _always(cell: Cell) -> bool:
@@ -56,6 +61,8 @@ class Stage:
         upstream: the stages whose results it reads, of those that the cell has.
         depends: what its result depends on beside those and the seed. Of a stage that measures, the metrics, the data
             and the batch size need not be said.
+        components: those that do its work, beside those of what it reads, its metrics and the dataset.
+        trains: whether a batch can be cut into micro-batches in it.
         seeded: whether it draws at random, or hands seeds on to what does.
         applies: whether a cell can have it; where not, its record says that it is not applicable.
         measures: whether metrics are measured in it: it is run where the track has some.
@@ -69,6 +76,8 @@ class Stage:
     depends: About = _nothing
     applies: Callable[[Cell], bool] = _always
     seeded: Callable[[Cell], bool] = _always
+    components: Callable[[Cell], Sequence[Slot]] = _no_components
+    trains: bool = False
     measures: bool = False
     serves: str = ""
     protocol: About = _nothing
@@ -88,12 +97,14 @@ class CellStage:
         key: of its result; cells that share it share the result.
         upstream: the names of the stages whose results it reads.
         seed: what it draws at random is derived from; the cell's, or 0 where it draws nothing.
+        sources: where the code that does its work, and that of what it reads, comes from.
     """
 
     stage: Stage
     key: str
     upstream: tuple[str, ...] = ()
     seed: int = 0
+    sources: Sources = field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
@@ -102,18 +113,25 @@ class CellStage:
 
 
 def _of_tokenizer(cell: Cell) -> dict[str, Any]:
-    recipe = cell.recipe
-    own = {"recipe": recipe.tokenizer_identity()}
-    parts = [recipe.encoder, recipe.quantizer, recipe.decoder]
-    if recipe.weights is not None:
-        return {**own, "sources": _sources(parts)}
+    own = {"recipe": cell.recipe.tokenizer_identity()}
+    if cell.recipe.weights is not None:
+        return own
     return {
         **own,
-        "sources": _sources([*parts, *recipe.regularizers.values()]),
         "data": cell.data,
         "augment": differences(cell.track.augment),
         "budget": differences(cell.track.tokenizer),
     }
+
+
+def _parts(cell: Cell) -> Sequence[Slot]:
+    recipe = cell.recipe
+    parts = [recipe.encoder, recipe.quantizer, recipe.decoder]
+    return parts if recipe.weights is not None else [*parts, *recipe.regularizers.values()]
+
+
+def _ar_model(cell: Cell) -> Sequence[Slot]:
+    return [cell.probe.ar] if cell.probe is not None else []
 
 
 def _of_codes(cell: Cell) -> dict[str, Any]:
@@ -124,15 +142,7 @@ def _of_codes(cell: Cell) -> dict[str, Any]:
 
 def _of_ar(cell: Cell) -> dict[str, Any]:
     assert cell.probe is not None
-    return {"probe": cell.probe.identity(), "sources": _sources([cell.probe.ar])}
-
-
-def _sources(slots: Iterable[Slot]) -> list[str]:
-    """The texts of file plugins: what is under development counts in keys, not in the identity of rows."""
-    found: set[str] = set()
-    for slot in slots:
-        found |= {slot.entry.source_hash or "", *_sources(slot.parts())}
-    return sorted(found - {""})
+    return {"probe": cell.probe.identity()}
 
 
 def _of_samples(cell: Cell) -> dict[str, Any]:
@@ -171,10 +181,10 @@ CODED = ("tokenizer", "codes", "ar")
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("tokenizer", f"{WORK}:tokenizer", (), _of_tokenizer, seeded=_is_trained),
+        Stage("tokenizer", f"{WORK}:tokenizer", (), _of_tokenizer, seeded=_is_trained, components=_parts, trains=True),
         Stage("reconstruction", f"{WORK}:reconstruction", ("tokenizer",), _of_decoding, measures=True),
         Stage("codes", f"{WORK}:codes", ("tokenizer",), _of_codes, _has_probe, _never),
-        Stage("ar", f"{WORK}:ar", ("tokenizer", "codes"), _of_ar, _has_probe),
+        Stage("ar", f"{WORK}:ar", ("tokenizer", "codes"), _of_ar, _has_probe, components=_ar_model, trains=True),
         Stage("likelihood", f"{WORK}:likelihood", CODED, applies=_has_probe, measures=True, protocol=_by_probe),
         Stage(
             "representation", f"{WORK}:representation", CODED, applies=_has_classes, measures=True, protocol=_by_probe
@@ -217,14 +227,16 @@ def stages_of(cell: Cell) -> list[CellStage]:
         if stage.seeded(cell):
             depends["seed"] = seed
         if stage.measures:
-            slots = stage_metrics(cell, name)
             depends |= {
-                "metrics": [slot.identity() for slot in slots],
-                "sources": _sources(slots),
+                "metrics": [slot.identity() for slot in stage_metrics(cell, name)],
                 "data": cell.data,
                 "batch": cell.track.evaluation_batch,
             }
-        made[name] = CellStage(stage, content_hash({**depends, **stage.depends(cell)}), upstream, seed)
+        slots = [cell.track.dataset, *stage.components(cell), *stage_metrics(cell, name)]
+        sources = sources_of(slots)
+        for parent in upstream:
+            sources |= made[parent].sources
+        made[name] = CellStage(stage, content_hash({**depends, **stage.depends(cell)}), upstream, seed, sources)
     return list(made.values())
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 from tokzoo import __version__
 from tokzoo.bench.cache import Result
 from tokzoo.bench.cell import Cell
+from tokzoo.bench.provenance import code_of, other_releases
 from tokzoo.bench.stages import ENGINE, CellStage, not_applicable, stage_metrics, stages_of
 from tokzoo.contracts.configs import MetricConfig
 from tokzoo.recipes.hashing import content_hash
@@ -44,7 +45,12 @@ def measured_record(cell: Cell, results: Mapping[CellStage, Result]) -> Record:
         execution={stage.name: result.execution for stage, result in results.items()},
         metrics=metrics,
         protocols=protocols,
-        observed={"metrics": observed, "stages": {stage.name: result.observed for stage, result in results.items()}},
+        provenance={"code": _code(results)},
+        observed={
+            "metrics": observed,
+            "stages": {stage.name: result.observed for stage, result in results.items()},
+            **_made_by(results),
+        },
         **_common(cell),
     )
 
@@ -70,6 +76,27 @@ def _protocol(cell: Cell, stage: CellStage, slot: Slot, result: Result) -> dict[
         "batch": cell.track.evaluation_batch,
         **stage.stage.protocol(cell),
     }
+
+
+def _code(results: Mapping[CellStage, Result]) -> dict[str, list[dict[str, Any]]]:
+    """What made the results: by plugin, each version and stamp of it with the stages it made."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for stage, result in results.items():
+        for name, code in result.code.items():
+            known = found.setdefault(name, [])
+            same = next((each for each in known if {**each, "stages": []} == {**code, "stages": []}), None)
+            if same is None:
+                known.append({**code, "stages": [stage.name]})
+            else:
+                same["stages"].append(stage.name)
+    return found
+
+
+def _made_by(results: Mapping[CellStage, Result]) -> dict[str, Any]:
+    """Which stages other releases made than are here, if any."""
+    made = {stage.name: other_releases(result.code, code_of(stage.sources)) for stage, result in results.items()}
+    used = {name: lines for name, lines in made.items() if lines}
+    return {"made_by": used} if used else {}
 
 
 def _common(cell: Cell) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.assembly.weights import load_weights
 from tokzoo.bench.cache import Result, StageCache
 from tokzoo.bench.cell import Cell
+from tokzoo.bench.provenance import code_of
 from tokzoo.bench.stages import CellStage
 from tokzoo.contracts.errors import Diverged
 from tokzoo.contracts.interfaces import ARModel, Dataset
@@ -46,7 +47,12 @@ class Output:
 
 @dataclass
 class Workbench:
-    """One cell at work: what its stages share, loaded when first needed."""
+    """One cell at work: what its stages share, loaded when first needed.
+
+    Attributes:
+        threads, accumulate: with which stages begin.
+        execution: how the stage at work runs.
+    """
 
     cell: Cell
     stages: dict[str, CellStage]
@@ -55,8 +61,10 @@ class Workbench:
     device: torch.device
     threads: int
     checkpoint_seconds: float
+    accumulate: int
     report: Callable[[str, dict[str, Any]], None]
     stopping: Callable[[], bool]
+    execution: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -95,12 +103,18 @@ class Workbench:
         """A stage's folder in the cache."""
         return self.cache.path(self.stages[stage])
 
+    def reload(self) -> None:
+        """Read what was trained from the cache when it is needed again."""
+        for name in ("tokenizer", "model"):
+            vars(self).pop(name, None)
+
     def context(self, stage: str) -> RunContext:
         """Where a training stage runs."""
         return RunContext(
             self.folder(stage),
             self.device,
             self.checkpoint_seconds,
+            self.execution.get("accumulate", 1),
             report=lambda event: self.report(stage, event),
             stopping=self.stopping,
         )
@@ -109,8 +123,13 @@ class Workbench:
 def run_stage(bench: Workbench, stage: CellStage) -> None:
     """Do a stage's work and finish it in the cache."""
     folder = bench.cache.path(stage)
-    execution = _fixed_execution(bench, folder)
+    read = {name: bench.cache.result(bench.stages[name]) for name in stage.upstream}
+    upstream = {name: result.identity for name, result in read.items() if result is not None}
+    code = code_of(stage.sources)
+    stamps = {name: each["stamp"] for name, each in code.items()}
+    execution = _fixed_execution(bench, stage, {"stamps": stamps, "upstream": upstream})
     torch.set_num_threads(execution["threads"])
+    bench.execution = execution
     work: Callable[[Workbench], Output] = import_target(stage.stage.target, f"stage {stage.name}")
     seed_generators(derive_seed(stage.seed, "stage", stage.name), bench.device)
     started = time.monotonic()
@@ -119,21 +138,26 @@ def run_stage(bench: Workbench, stage: CellStage) -> None:
     if broken:
         raise Diverged(f"{', '.join(broken)} came out as not a finite number")
     observed = {"seconds": round(time.monotonic() - started, 3)}
-    result = Result(output.values, output.count, execution=execution, observed=observed)
+    result = Result(output.values, output.count, {}, upstream, code, execution, observed)
     bench.cache.finish(stage, result, output.files)
     # Only now: a run killed before this line still finds where to go on from.
     (folder / CHECKPOINT).unlink(missing_ok=True)
+    if stage.stage.trains:
+        bench.reload()
 
 
-def _fixed_execution(bench: Workbench, folder: Path) -> dict[str, Any]:
-    """How a stage runs. A resumed stage keeps the threads it began with: their number changes the last bits."""
-    path = folder / EXECUTION
-    now = {"torch": torch.__version__, "device": bench.device.type, "threads": bench.threads}
+def _fixed_execution(bench: Workbench, stage: CellStage, made_from: dict[str, Any]) -> dict[str, Any]:
+    """How a stage runs; resumed, it keeps the threads and micro-batches it began with: they change the last bits."""
+    path = bench.cache.path(stage) / EXECUTION
+    same = {"torch": torch.__version__, "device": bench.device.type}
+    now: dict[str, Any] = {**same, "threads": bench.threads}
+    if stage.stage.trains:
+        now["accumulate"] = bench.accumulate
     if path.is_file():
         begun = read_json(path)
-        if all(begun.get(name) == now[name] for name in ("torch", "device")):
-            return {**now, "threads": int(begun["threads"])}
-        # Begun with another torch or device: its checkpoint would continue as neither of them.
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-    write_json(path, now)
+        if all(begun.get(name) == value for name, value in {**same, **made_from}.items()):
+            return {name: begun.get(name, value) for name, value in now.items()}
+        # Begun elsewise: its checkpoint would continue as neither of them.
+        (path.parent / CHECKPOINT).unlink(missing_ok=True)
+    write_json(path, {**now, **made_from})
     return now

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from tokzoo.bench.cache import StageCache
+from tokzoo.bench.cache import Found, StageCache
 from tokzoo.bench.cell import load_cell
 from tokzoo.bench.stages import CellStage, stages_of
 from tokzoo.contracts.errors import Diverged, TokzooError
@@ -34,6 +34,8 @@ class Job:
         plugins: file plugins to load.
         device: ``cpu``, ``cuda``, or ``auto``: the accelerator if there is one.
         threads: of the CPU, for this cell.
+        accumulate: how many micro-batches a training batch is cut into.
+        fresh: use nothing that other releases of the code made.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Job:
     device: str
     threads: int
     checkpoint_seconds: float
+    accumulate: int
+    fresh: bool
 
     def dump(self) -> str:
         """As one line of JSON."""
@@ -67,6 +71,7 @@ class Worker:
         self.log = log or sys.stderr
         self.stage = "start"
         self.stopping = threading.Event()
+        self.mended = False
 
     def work(self) -> int:
         """Run the job and tell how it ended: 0 done, 1 failed, 130 stopped and resumable."""
@@ -92,7 +97,6 @@ class Worker:
 
         from tokzoo.assembly.devices import choose_device
         from tokzoo.bench.workbench import Workbench
-        from tokzoo.training.loop import Interrupted
 
         registry = self.registry or load_registry(map(Path, self.job.plugins))
         cell = load_cell(self.job.cell, registry.components)
@@ -101,11 +105,12 @@ class Worker:
         bench = Workbench(
             cell=cell,
             stages=stages,
-            cache=StageCache(run),
+            cache=StageCache(run, self.job.fresh),
             registry=registry,
             device=torch.device(choose_device(self.job.device)),
             threads=self.job.threads,
             checkpoint_seconds=self.job.checkpoint_seconds,
+            accumulate=self.job.accumulate,
             report=lambda name, event: self.emit("step", stage=name, **event),
             stopping=self.stopping.is_set,
         )
@@ -114,14 +119,23 @@ class Worker:
             # Bit-exact resume wants deterministic kernels; an operation that has none is told in the log.
             torch.use_deterministic_algorithms(True, warn_only=True)
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        for stage in stages.values():
-            if self.stopping.is_set():
-                raise Interrupted(f"stopped before stage {stage.name}")
-            self._ensure(bench, stage)
+        self._settle(bench)
         self.stage = "pictures"
         from tokzoo.bench.pictures import draw_pictures
 
         draw_pictures(bench, run.cell(self.job.name))
+
+    def _settle(self, bench: Any) -> None:
+        """Have every stage done, and go through them again where one had to be mended: others may have read it."""
+        from tokzoo.training.loop import Interrupted
+
+        self.mended = True
+        while self.mended:
+            self.mended = False
+            for stage in bench.stages.values():
+                if self.stopping.is_set():
+                    raise Interrupted(f"stopped before stage {stage.name}")
+                self._ensure(bench, stage)
 
     def _ensure(self, bench: Any, stage: CellStage) -> None:
         """Have a stage done, and before it whatever it reads that is missing or damaged."""
@@ -129,21 +143,29 @@ class Worker:
 
         self.stage = stage.name
         with bench.cache.lock(stage):
-            if bench.cache.result(stage) is not None:
-                self.emit("stage", stage=stage.name, state="cached")
+            found = self._find(bench, stage)
+            if found.result is not None:
+                self.emit("stage", stage=stage.name, state="cached", made_by=found.made_by)
                 return
             for name in stage.upstream:
                 if not bench.cache.is_whole(bench.stages[name]):
                     self._again(bench, bench.stages[name])
             self.stage = stage.name
-            self.emit("stage", stage=stage.name, state="running")
+            bench.cache.forget(stage)
+            self.emit("stage", stage=stage.name, state="running", why=found.why)
             run_stage(bench, stage)
             self.emit("stage", stage=stage.name, state="done")
+
+    def _find(self, bench: Any, stage: CellStage) -> Found:
+        upstream = {name: bench.cache.result(bench.stages[name]) for name in stage.upstream}
+        missing = any(result is None for result in upstream.values())
+        return Found(None) if missing else bench.cache.find(stage, upstream)
 
     def _again(self, bench: Any, stage: CellStage) -> None:
         """A cached stage whose files were lost or changed is run again: its key says what it must become."""
         self.log.write(f"stage {stage.name} ({stage.key}) is damaged and is run again\n")
         bench.cache.forget(stage)
+        self.mended = True
         self._ensure(bench, stage)
 
 

@@ -16,6 +16,12 @@ def chain_text(chain: Chain) -> str:
     return f"{chain.image} → {chain.latent} → {codes}"
 
 
+def _state(found: Any) -> str:
+    if found.result is None:
+        return f"new ({found.why})" if found.why else "new"
+    return f"cached, made by {'; '.join(found.made_by)}" if found.made_by else "cached"
+
+
 def print_dry_run(cells: Sequence[Any], bench: Any) -> None:
     """A row a cell: the resolved chain, its size, and which stages are new; then how much is shared."""
     from rich.table import Table
@@ -28,13 +34,13 @@ def print_dry_run(cells: Sequence[Any], bench: Any) -> None:
     fresh: set[tuple[str, str]] = set()
     for cell in cells:
         stages = stages_of(cell)
-        cached = {stage.name for stage in stages if bench.cache.result(stage) is not None}
-        fresh |= {(stage.name, stage.key) for stage in stages if stage.name not in cached}
+        found = bench.find(cell)
+        fresh |= {(stage.name, stage.key) for stage in stages if found[stage.name].result is None}
         sizes = "\n".join(
             f"{part} {number(count, 0)}"
             for part, count in count_parameters(cell.recipe, cell.chain, cell.probe).items()
         )
-        shown = "\n".join(f"{stage.name}: {'cached' if stage.name in cached else 'new'}" for stage in stages)
+        shown = "\n".join(f"{name}: {_state(each)}" for name, each in found.items())
         bits = number(cell.chain.codes.bits_per_image, 0) if cell.chain.codes else "–"
         name = f"{cell.recipe.name}\n{cell.track.id}\nseed {cell.seed}"
         table.add_row(Text(name), Text(chain_text(cell.chain)), bits, sizes, shown)

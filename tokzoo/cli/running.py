@@ -31,6 +31,10 @@ def run(
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Cells at a time. Default: one a core.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     checkpoint_every: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Time between checkpoints.")] = 30.0,
+    accumulate: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Cut each training batch into N micro-batches: less memory.")
+    ] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Make anew what other releases of the code made.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, train nothing.")] = False,
     plugin: PluginFiles = None,
     strict_plugins: Strict = False,
@@ -55,7 +59,9 @@ def run(
     names, changes = split(what)
     axes = tuple(map(Axis.parse, grid or ()))
     request = Request(names, changes, track, data, None if seeds is None else parse_seeds(seeds), axes)
-    prepared = prepare(request, Options(out, jobs, device, checkpoint_every), registry(plugin, strict_plugins))
+    prepared = prepare(
+        request, Options(out, jobs, device, checkpoint_every, accumulate, fresh), registry(plugin, strict_plugins)
+    )
     for line in prepared.doubts:
         typer.echo(f"warning: {line}", err=True)
     if dry_run:

@@ -403,7 +403,7 @@ def test_an_ar_model_learns_ten_crops(registry, packed, tmp_path):
     stages = {stage.name: stage for stage in stages_of(cell)}
     cache = StageCache(RunFolder(tmp_path))
     quiet = {"report": lambda stage, event: None, "stopping": lambda: False}
-    bench = Workbench(cell, stages, cache, registry, torch.device("cpu"), 1, 60.0, **quiet)
+    bench = Workbench(cell, stages, cache, registry, torch.device("cpu"), 1, 60.0, 1, **quiet)
     for stage in stages.values():
         run_stage(bench, stage)
         assert cache.result(stage) is not None

@@ -230,6 +230,24 @@ def test_interrupted_in_this_process_a_cell_goes_on_bit_for_bit(finished, half_t
     assert [outcome.record.id] == [record["id"] for record in finished.records()]
 
 
+def test_micro_batches_are_noted_kept_on_resume_and_no_part_of_a_key(finished):
+    changes = ["track.probe=null", "track.metrics=[psnr]"]
+    bench, cells = in_process(finished.folder, *changes, out="cut", accumulate=2)
+
+    def interrupt(cell, event):
+        if event.get("step", 0) >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(cells, interrupt)
+    bench, cells = in_process(finished.folder, *changes, out="cut", accumulate=4)
+    (outcome,) = bench.run(cells)
+    assert outcome.record.execution["tokenizer"]["accumulate"] == 2
+    assert "accumulate" not in outcome.record.execution["reconstruction"]
+    bench, cells = in_process(finished.folder, *changes, out="cut")
+    assert bench.results(cells[0]) is not None
+
+
 def test_in_this_process_a_failing_cell_is_a_record_and_the_next_one_runs(finished, monkeypatch, half_the_cores):
     from tokzoo.bench import work
 
