@@ -89,7 +89,10 @@ class Decoder(ComponentModule, ABC):
 
     @abstractmethod
     def forward(self, latent: Tensor, target: Tensor | None = None) -> Decoded:
-        """Decode ``[B, N, c]``; ``target`` (training only) is for decoders that learn by their own loss."""
+        """Decode ``[B, N, c]``; ``target``, the images it should be, is for decoders that learn by their own loss.
+
+        Whoever decodes in training gives it. A decoder with its own :meth:`decode` may be unable to do without.
+        """
 
     def decode(self, latent: Tensor, seeds: Tensor, sampler: Any = None) -> Tensor:
         """Images of a latent ``[B, N, c]``; image i depends on ``latent[i]`` and ``seeds[i]`` (int64) alone.
