@@ -234,13 +234,17 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture
 def run_cell(tmp_path, pictures, monkeypatch):
-    """A function from a lab and a recipe to what ``tokzoo.run`` makes of it: no AR model, and these metrics."""
+    """A function from a lab and a recipe to what ``tokzoo.run`` makes of it, judged by these metrics.
+
+    ``probe`` is the AR model; None: there is none.
+    """
     monkeypatch.setattr("tokzoo.bench.run.available_cores", lambda: 1)  # so small a model is slower on two
 
-    def run(lab, metrics=("psnr",), **recipe):
+    def run(lab, metrics=("psnr",), probe=None, **recipe):
         path, out = tmp_path / "sketch.yaml", tmp_path / "runs"
         path.write_text(yaml.safe_dump(lab.recipe(**recipe).dump()))
-        track = {"dataset.root": str(pictures), "tokenizer.steps": STEPS, "probe": None, "metrics": list(metrics)}
+        judge = None if probe is None else {"steps": STEPS, "batch": BATCH, "ar": probe}
+        track = {"dataset.root": str(pictures), "tokenizer.steps": STEPS, "probe": judge, "metrics": list(metrics)}
         components = [
             *SPECS,
             *(entry.spec for entry in lab.registry.components if entry.spec.name.startswith("strain/")),

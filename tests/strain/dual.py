@@ -1,7 +1,7 @@
 """Two codebooks with one index: an entry is a semantic and a pixel vector, chosen by the sum of their distances.
 
-TokenFlow (arXiv 2412.03069, equation 3): ``argmin_i d_sem(i) + w · d_pix(i)``. The encoder's channels hold both parts,
-the semantic ones first, and so does what is handed on: the pixel decoder reads the whole, a semantic one its half.
+TokenFlow (arXiv 2412.03069, shared mapping): ``argmin_i d_sem(i) + w · d_pix(i)``. The encoder's channels hold both
+parts, the semantic ones first, and so does what is handed on: a pixel decoder reads all, a semantic one its half.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Lookup-free quantization: a code is the signs of the latent's channels, a bit each, and there is no codebook.
 
-MAGVIT-v2 (arXiv 2310.05737, equations 3 and 4). Its entropy penalty (equation 5) sums over 2^K codes; where the bits
+MAGVIT-v2 (arXiv 2310.05737, section 3.1). Its entropy penalty sums over 2^K codes; where the bits
 are independent this is a sum over bits, and groups of bits between the two keep more of what they have in common
-(Open-MAGVIT2's 6 + 12 of 18, arXiv 2409.04410, section 3.2).
+(Open-MAGVIT2's 6 + 12 of 18, arXiv 2409.04410).
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """MaskGIT: a bidirectional transformer that fills in masked codes, the most certain first.
 
-Chang et al. (arXiv 2202.04200): equation 2 trains, section 3.2 decodes. Of its likelihood there is a bound: with m of M
-codes masked, m and their places uniform, ``-log p(x) ≤ E[M/m · Σ over the masked of -log p(code | the rest)]``
-(order-agnostic models, arXiv 2110.02037, equation 4). One draw for each image estimates it.
+Chang et al. (arXiv 2202.04200): section 3.1 trains, section 3.2 decodes. Of its likelihood there is a bound: with m
+of M codes masked, m and their places uniform, ``-log p(x) ≤ E[M/m · Σ over the masked of -log p(code | the rest)]``
+(order-agnostic models, arXiv 2110.02037, section 3). One draw for each image estimates it.
 """
 
 import math
@@ -53,7 +53,7 @@ class MaskGIT(tokzoo.ARModel):
         return len(self.blocks)
 
     def forward(self, codes: Tensor, labels: Tensor | None, progress: tokzoo.Progress | None = None) -> tokzoo.ARLoss:
-        """Equation 2, over masked codes, with the cosine schedule."""
+        """Over masked codes, with the cosine schedule."""
         ratio = (math.pi / 2 * torch.rand(len(codes), 1, device=codes.device)).cos()
         masked = _smallest(torch.rand(codes.shape, device=codes.device), (ratio * self.length).ceil().clamp(min=1))
         nats = self._nats(codes, labels, masked)

@@ -1,6 +1,6 @@
 """VAR: a quantizer whose codes are maps of growing size, and a model that predicts map by map.
 
-Tian et al. (arXiv 2404.02905): algorithm 1 encodes, algorithm 2 decodes, and equation 6 is the likelihood.
+Tian et al. (arXiv 2404.02905): algorithm 1 encodes, algorithm 2 decodes; section 3.2 has the likelihood.
 """
 
 import math

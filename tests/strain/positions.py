@@ -1,6 +1,6 @@
 """Codes whose vocabulary depends on the position, and a model of them.
 
-Finite scalar quantization (arXiv 2309.15505, equation 1) where the first positions are finer than the last: scalars of
+Finite scalar quantization (arXiv 2309.15505, section 3.1) where the first positions are finer than the last: scalars of
 one channel, each rounded to as many values as its position has. The model is a bigram: the chain rule with a memory of
 one code, a table for each position.
 """

@@ -1,7 +1,7 @@
 """Product quantization over any quantizer: the channels are cut into groups, each quantized by itself.
 
 Jégou et al. (TPAMI 2011, section II.B); grouped codebooks as in wav2vec 2.0 (arXiv 2006.11477) and HiFi-Codec
-(arXiv 2305.02765, equation 1, without its residual levels).
+(arXiv 2305.02765, without its residual levels).
 """
 
 from collections.abc import Sequence

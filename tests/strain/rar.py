@@ -1,6 +1,6 @@
 """RAR: an autoregressive model that learns codes in random orders, and ever more often in raster order.
 
-Yu et al. (arXiv 2411.00776): equations 3 and 4, and equation 6 for the annealing. Which position comes next is told by
+Yu et al. (arXiv 2411.00776): section 3.2. Which position comes next is told by
 its own embedding, added to the code before it.
 """
 
@@ -39,7 +39,7 @@ class RARConfig(tokzoo.ARConfig):
             raise tokzoo.Refusal(f"learns one code of one vocabulary at each position, not {codes or 'latents'}")
 
     def randomness(self, progress: tokzoo.Progress) -> float:
-        """Equation 6: how likely an order is random."""
+        """How likely an order is random: 1 until ``start``, then falling linearly to 0 at ``end``."""
         start, end = progress.steps(self.start), progress.steps(self.end)
         return 1.0 if progress.step < start else max(0.0, 1 - (progress.step - start) / max(1, end - start))
 

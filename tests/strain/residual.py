@@ -1,6 +1,6 @@
 """Residual quantization over any quantizer: each level quantizes what the ones before it left over.
 
-SoundStream (arXiv 2107.03312, algorithm 1) and RQ-VAE (arXiv 2203.01941, equations 3 and 4).
+SoundStream (arXiv 2107.03312, algorithm 1) and RQ-VAE (arXiv 2203.01941, section 3.1).
 """
 
 from collections.abc import Sequence

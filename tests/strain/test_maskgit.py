@@ -1,5 +1,6 @@
 import torch
 
+import tokzoo
 from tokzoo.evaluation.metrics import likelihood
 
 MASKGIT = {"use": "strain/maskgit", "layers": 2, "heads": 2, "width": 16}
@@ -35,3 +36,11 @@ def test_more_steps_need_no_other_model(lab):
 
 def test_it_keeps_to_the_kit(lab):
     assert not lab("maskgit").conformance("ar", "strain/maskgit")
+
+
+def test_a_cell_reports_a_bound_that_is_never_ranked(lab, run_cell):
+    lab = lab("maskgit", image=tokzoo.ImageSpec(1, (32, 32)))
+    quantizer = {"use": "vq", "codes": 16, "dim": 4}
+    found = run_cell(lab, ["psnr", "ar-loss"], probe=MASKGIT, quantizer=quantizer).record.metrics
+    assert "ar.nats_per_token" not in found
+    assert found["ar.nats_per_token_bound"].better is None

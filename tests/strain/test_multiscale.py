@@ -51,3 +51,11 @@ def test_it_keeps_to_the_kit(lab):
     lab = lab("multiscale")
     grid = (tokzoo.LatentSpec("grid", (4, 4), 4),)
     assert not lab.conformance("quantizer", "strain/multi-scale", latents=grid)
+
+
+def test_a_cell_judges_and_samples_it(lab, run_cell):
+    lab = lab("multiscale", image=tokzoo.ImageSpec(1, (32, 32)))
+    metrics = ["psnr", "prefix-psnr", "codebook", "ar-loss", "ar-probe", "sample-accuracy", "cost", "throughput"]
+    found = run_cell(lab, metrics, probe=AR, quantizer=MAPS).record.metrics
+    assert {f"reconstruction.psnr_at_{count}" for count in (1, 2, 4)} <= found.keys()
+    assert {"ar.bits_per_image", "probe.ar_linear", "generation.class_accuracy"} <= found.keys(), list(found)
