@@ -35,7 +35,7 @@ class MultiScaleConfig(tokzoo.QuantizerConfig):
     def code_spec(self, latent: tokzoo.LatentSpec) -> tokzoo.CodeSpec:
         last = self.sides[-1]
         if latent.layout != "grid" or latent.shape != (last, last):
-            raise tokzoo.Refusal(f"its last map is {last}×{last}, and the latent is {latent}; set sides")
+            raise tokzoo.Refusal(f"ends with a map of {last}×{last}, and the latent has {latent}; set sides")
         return tokzoo.CodeSpec(latent.shape, (self.codes,), segments=tuple((side, side) for side in self.sides))
 
 

@@ -32,6 +32,8 @@ class ResidualConfig(tokzoo.QuantizerConfig):
         inner = self.inner.config.code_spec(latent)
         if inner is None or inner.levels != 1 or inner.segments or inner.vocab_by != "level":
             raise tokzoo.Refusal(f"repeats a quantizer of one code per position, and its inner one makes {inner}")
+        if self.inner.config.hands_on(latent) != latent:
+            raise tokzoo.Refusal("subtracts what a level hands on, and its inner quantizer hands on another shape")
         return tokzoo.CodeSpec(inner.shape, inner.vocab * self.levels)
 
 

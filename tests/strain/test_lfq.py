@@ -20,6 +20,16 @@ def test_eighteen_bits_in_two_factors(lab):
     lab.check_probe(tokenizer, GPT)
 
 
+def test_the_entropy_of_a_latent_is_the_sum_over_its_bits(lab):
+    lab = lab("lfq")
+    found = []
+    for groups in ([6], [2, 4], None):
+        quantizer = {"use": "strain/lfq", "bits": 6, "groups": groups}
+        lab.tokenizer(steps=1, quantizer=quantizer, regularizers={"entropy": "entropy"})
+        found.append(lab.events[-1]["entropy.sample"])
+    assert found[1:] == pytest.approx([found[0]] * 2, rel=1e-4)
+
+
 def test_more_codes_than_any_table_holds(lab):
     lab = lab("lfq")
     tokenizer = lab.tokenizer(quantizer={"use": "strain/lfq", "bits": 36}, regularizers={"entropy": "entropy"})

@@ -34,5 +34,12 @@ def test_a_continuous_inner_quantizer_is_refused(lab):
         lab.solve(lab.recipe(quantizer=deep))
 
 
+def test_an_inner_quantizer_of_another_shape_is_refused(lab):
+    lab = lab("residual", "gumbel")
+    inner = {"use": "strain/gumbel", "codes": 8, "dim": 5}
+    with pytest.raises(tokzoo.Refusal, match="its inner quantizer hands on another shape"):
+        lab.solve(lab.recipe(quantizer={"use": "strain/residual", "inner": inner}))
+
+
 def test_it_keeps_to_the_kit(lab):
     assert not lab("residual").conformance("quantizer", "strain/residual", ranks=True)
