@@ -30,7 +30,7 @@ marked *required* has no default.
 """
 HOOKS = """\
 A plugin is a module with functions of these names, each marked with `@tokzoo.hookimpl`. An implementation may leave out
-arguments it has no use for, and a plugin hooks it has no use for.
+arguments it does not need, and a plugin may leave out hooks it does not need.
 """
 CONFORMANCE = """\
 `tokzoo plugins check` runs these checks, and so does a test class in a package:
@@ -144,7 +144,7 @@ def hook_pages() -> Iterator[str]:
 
 
 def checks(kind: str = "") -> str:
-    """The conformance checks of a kind, or of every kind, a line each."""
+    """The conformance checks of a kind, or of every kind, one per line."""
     # Late: the kit needs torch.
     from tokzoo.testing import any_kind, conformance
 
@@ -153,7 +153,7 @@ def checks(kind: str = "") -> str:
 
 
 def kind_page(kind: str, names: Iterable[Named]) -> str:
-    """All one needs to implement a kind."""
+    """All that is needed to implement a kind."""
     spoken = "AR model" if kind == "ar" else kind
     head = f'## {spoken[0].upper()}{spoken[1:]}\n\n`ComponentSpec(kind="{kind}", …)`'
     return "\n\n".join([head, *(named.page() for named in names), f"### Checked of every {spoken}", checks(kind)])
@@ -163,7 +163,7 @@ def conformance_page() -> str:
     """The kit: its classes, what they are told, and what is checked of every kind."""
     from tokzoo.testing import __all__ as names
 
-    classes = f"There is one a kind: {', '.join(f'`{name}`' for name in names)}."
+    classes = f"There is one per kind: {', '.join(f'`{name}`' for name in names)}."
     base = definitions("tokzoo.testing.conformance")["Conformance"].node
     assert isinstance(base, ast.ClassDef)
     head = f"## Conformance\n\n{CONFORMANCE}\n{classes}"

@@ -16,7 +16,7 @@ WIDTH = 100
 
 
 def written(node: ast.AST) -> str:
-    """A piece of code as it is usually written: with double quotes."""
+    """A piece of code with double quotes, as it is usually written."""
     return re.sub(r"'([^'\"\\]*)'", r'"\1"', ast.unparse(node))
 
 

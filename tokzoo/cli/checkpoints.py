@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from tokzoo.cli.coding import TokenizerName, check_place
-from tokzoo.cli.common import Out, PluginFiles, Strict, registry
+from tokzoo.cli.common import Out, PluginFiles, Strict, open_registry
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.records.finder import find_tokenizer
 from tokzoo.registry.plugins import Registry
@@ -39,18 +39,18 @@ def import_(
 
       tokzoo run ss/ --track imagenet256-probe
     """
-    found = registry(plugin, strict_plugins)
-    kind = _format(found, family)
+    registry = open_registry(plugin, strict_plugins)
+    kind = _format(registry, family)
     check_place("-o", output)
     from tokzoo.contracts.specs import ImageSpec
     from tokzoo.recipes.load import load_recipe
 
-    resolved = load_recipe(recipe, found)
+    resolved = load_recipe(recipe, registry)
     # torch is slow to import, and not needed to find mistakes above.
     from tokzoo.assembly.released import import_checkpoint
 
     image = None if image_size is None else ImageSpec(kind.image.channels, (image_size, image_size))
-    done = import_checkpoint(checkpoint, kind, resolved, found.components, output, image, weights)
+    done = import_checkpoint(checkpoint, kind, resolved, registry.components, output, image, weights)
     part = f" of '{done.weights}'" if done.weights else ""
     typer.echo(
         f"{done.tensors} tensors{part}, {done.parameters:,} numbers, every key and shape as it must be: {output}"
@@ -73,22 +73,22 @@ def export(
 
     tokzoo export gigatok --tokenizer ss/ -o ss.pt
     """
-    found = registry(plugin, strict_plugins)
-    kind = _format(found, family)
+    registry = open_registry(plugin, strict_plugins)
+    kind = _format(registry, family)
     where = find_tokenizer(tokenizer, out)
     if output.exists():
         raise TokzooError(f"-o {output}: is there already; name a new file")
     check_place("-o", output)
     from tokzoo.assembly.released import export_checkpoint
 
-    done = export_checkpoint(where, kind, found.components, output)
+    done = export_checkpoint(where, kind, registry.components, output)
     typer.echo(f"{done.tensors} tensors: {output}")
     if done.left_out:
         parts = sorted({".".join(name.split(".")[:2]) for name in done.left_out})
         typer.echo(f"not written, for such files have no place for it: {', '.join(parts)}")
 
 
-def _format(found: Registry, family: str) -> Any:
-    if family not in found.formats:
-        raise TokzooError(f"family '{family}': unknown; {suggest(family, found.formats)}")
-    return found.formats[family].load()
+def _format(registry: Registry, family: str) -> Any:
+    if family not in registry.formats:
+        raise TokzooError(f"family '{family}': unknown; {suggest(family, registry.formats)}")
+    return registry.formats[family].load()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tokzoo.bench.plan import check_device
-from tokzoo.cli.common import Out, PluginFiles, Strict, registry
+from tokzoo.cli.common import Out, PluginFiles, Strict, open_registry
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.records.finder import find_tokenizer
 
@@ -45,13 +45,13 @@ def encode(
     from tokzoo.data.pictures import name_pictures
 
     named = name_pictures(images)
-    found = registry(plugin, strict_plugins)
+    registry = open_registry(plugin, strict_plugins)
     # torch is slow to import, and not needed to find mistakes above.
     from tokzoo.assembly.codes_file import CodesFile, Maker, encode_pictures
     from tokzoo.assembly.devices import choose_device
     from tokzoo.assembly.tokenizer import Tokenizer
 
-    loaded = Tokenizer.load(where, found, choose_device(device))
+    loaded = Tokenizer.load(where, registry, choose_device(device))
     codes = encode_pictures(loaded, list(named.values()), batch)
     CodesFile(codes, tuple(named), Maker.of(loaded, where)).save(output)
     typer.echo(f"{len(named)} images, {loaded.chain.codes} each: {output}")
@@ -76,13 +76,13 @@ def decode(
     check_device(device)
     where = find_tokenizer(tokenizer, out)
     check_place("-o", output)
-    found = registry(plugin, strict_plugins)
+    registry = open_registry(plugin, strict_plugins)
     from tokzoo.assembly.codes_file import CodesFile, Maker, decode_to_folder
     from tokzoo.assembly.devices import choose_device
     from tokzoo.assembly.tokenizer import Tokenizer
 
     read = CodesFile.load(codes)
-    loaded = Tokenizer.load(where, found, choose_device(device))
+    loaded = Tokenizer.load(where, registry, choose_device(device))
     maker = Maker.of(loaded, where)
     if maker.weights != read.maker.weights:
         raise TokzooError(

@@ -1,4 +1,4 @@
-"""What every command shares: options, the registry with its complaints, and where output goes."""
+"""What every command shares: options, the registry and what is wrong with it, and where output goes."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,19 +9,19 @@ from tokzoo.registry.plugins import Registry, load_registry
 
 PluginFiles = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", metavar="FILE.py", help="Load a plugin from a file, too. Repeatable."),
+    typer.Option("--plugin", metavar="FILE.py", help="Also load a plugin from this file. Repeatable."),
 ]
-Strict = Annotated[bool, typer.Option("--strict-plugins", help="Stop at a plugin that cannot be loaded.")]
-Out = Annotated[Path, typer.Option("--out", help="The folder runs are kept in.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Strict = Annotated[bool, typer.Option("--strict-plugins", help="Stop if a plugin cannot be loaded.")]
+Out = Annotated[Path, typer.Option("--out", help="The folder that runs are kept in.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def registry(files: list[Path] | None = None, strict: bool = False) -> Registry:
-    """Every plugin's offers; each plugin that could not be loaded is named in one line on standard error."""
-    found = load_registry(files or (), strict=strict)
-    for plugin in found.broken:
+def open_registry(files: list[Path] | None = None, strict: bool = False) -> Registry:
+    """What all plugins offer; each one that could not be loaded is named in one line on standard error."""
+    registry = load_registry(files or (), strict=strict)
+    for plugin in registry.broken:
         typer.echo(f"plugin {plugin.name} ({plugin.origin}) is left out: {plugin.error}", err=True)
-    return found
+    return registry
 
 
 def console() -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from tokzoo.cli.common import AsJson, PluginFiles, Strict, console, print_json, registry
+from tokzoo.cli.common import AsJson, PluginFiles, Strict, console, open_registry, print_json
 from tokzoo.contracts.configs import DatasetConfig
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.specs import ImageSpec
@@ -21,42 +21,42 @@ NOBODY = "–"
 
 def compat(
     track: Annotated[
-        str | None, typer.Option("--track", help="Images and classes of this track. Default: 3×32×32, 10 classes.")
+        str | None, typer.Option("--track", help="Use this track's images and classes. Default: 3×32×32, 10 classes.")
     ] = None,
-    encoder: Annotated[str | None, typer.Option("--encoder", metavar="GLOB", help="Only encoders named so.")] = None,
-    quantizer: Annotated[str | None, typer.Option("--quantizer", metavar="GLOB", help="Only these quantizers.")] = None,
-    decoder: Annotated[str | None, typer.Option("--decoder", metavar="GLOB", help="Only these decoders.")] = None,
-    ar: Annotated[str | None, typer.Option("--ar", metavar="GLOB", help="Only these AR models.")] = None,
+    encoder: Annotated[str | None, typer.Option("--encoder", metavar="GLOB", help="Only such encoders.")] = None,
+    quantizer: Annotated[str | None, typer.Option("--quantizer", metavar="GLOB", help="Only such quantizers.")] = None,
+    decoder: Annotated[str | None, typer.Option("--decoder", metavar="GLOB", help="Only such decoders.")] = None,
+    ar: Annotated[str | None, typer.Option("--ar", metavar="GLOB", help="Only such AR models.")] = None,
     plugin: PluginFiles = None,
     strict_plugins: Strict = False,
     json: AsJson = False,
 ) -> None:
     """Show which encoder, quantizer, decoder and AR model fit together, and why the others do not.
 
-    Each component stands there in its small example config; nothing is built.
+    Each component is tried in its small example config; nothing is built.
 
       tokzoo compat --quantizer 'me/*'
     """
     from tokzoo.recipes.compat import compatibility
 
-    found = registry(plugin, strict_plugins)
-    image, classes = _images(found, track)
+    registry = open_registry(plugin, strict_plugins)
+    image, classes = _images(registry, track)
     globs = {"encoder": encoder, "quantizer": quantizer, "decoder": decoder, "ar": ar}
-    fits = compatibility(found.components, image, classes, globs)
+    fits = compatibility(registry.components, image, classes, globs)
     if json:
         print_json([asdict(fit) for fit in fits])
         return
     _print(fits, f"{image}, {'no' if classes is None else classes} classes")
 
 
-def _images(found: Registry, track: str | None) -> tuple[ImageSpec, int | None]:
+def _images(registry: Registry, track: str | None) -> tuple[ImageSpec, int | None]:
     """The images and the number of classes that components are asked about."""
     from tokzoo.recipes.compat import CLASSES, IMAGE
     from tokzoo.recipes.load import load_track
 
     if track is None:
         return IMAGE, CLASSES
-    dataset = cast(DatasetConfig, load_track(track, found).dataset.config)
+    dataset = cast(DatasetConfig, load_track(track, registry).dataset.config)
     try:
         names = dataset.class_names()
     except TokzooError as error:
@@ -94,12 +94,12 @@ def _print(fits: "list[Fit]", images: str) -> None:
 
 
 def _tokenizers(fits: "list[Fit]", notes: _Notes) -> Any:
-    """A row for each encoder and decoder, a column for each quantizer."""
+    """One row per pair of encoder and decoder, one column per quantizer."""
     from rich.table import Table
 
     cells: dict[tuple[str, str], dict[str, str]] = {}
     for fit in fits:
-        # What an AR model refuses is a tokenizer all the same.
+        # A tokenizer that an AR model refuses is still a tokenizer.
         works = fit.refusal is None or fit.by == "ar"
         row = cells.setdefault((fit.encoder, fit.decoder), {})
         row[fit.quantizer] = FITS if works else notes(fit.refusal or "")
@@ -115,7 +115,7 @@ def _tokenizers(fits: "list[Fit]", notes: _Notes) -> Any:
 
 
 def _models(fits: "list[Fit]", notes: _Notes) -> Any:
-    """A row for each AR model, a column for each quantizer; what it says may differ between encoders."""
+    """One row per AR model, one column per quantizer; its answer may differ between encoders."""
     from rich.table import Table
 
     told: dict[str, dict[str, list[Fit]]] = {}

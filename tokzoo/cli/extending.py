@@ -1,11 +1,11 @@
-"""Commands that plugins add: each plugin's on their own, none in the place of another command."""
+"""Commands that plugins add: each plugin separately, and none in place of another command."""
 
 import sys
 from typing import Any
 
 import typer
 
-from tokzoo.cli.common import registry
+from tokzoo.cli.common import open_registry
 from tokzoo.contracts.errors import describe
 from tokzoo.registry.plugins import Plugin
 
@@ -15,14 +15,14 @@ PANEL = "From plugins"
 def add_plugin_commands(commands: Any) -> None:
     """Add the commands of every installed plugin to a click group.
 
-    A name that is taken stays with whom it was; that, and a plugin whose commands cannot be made, is told on standard
-    error.
+    A name that is taken stays with its first owner. That, and a plugin whose commands cannot be made, is reported on
+    standard error.
     """
-    found = registry()
+    registry = open_registry()
     owners: dict[str, str] = dict.fromkeys(commands.commands, "tokzoo")
-    for plugin in found.plugins:
+    for plugin in registry.plugins:
         app = typer.Typer()
-        found.notify_one(plugin, "tokzoo_commands", app=app)
+        registry.notify_one(plugin, "tokzoo_commands", app=app)
         for name, command in _made(plugin, app).items():
             if name in owners:
                 _tell(plugin, f"its command '{name}' is left out: {owners[name]} has one of that name")

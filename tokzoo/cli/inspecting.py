@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
-from tokzoo.cli.common import AsJson, PluginFiles, Strict, console, print_json, registry
+from tokzoo.cli.common import AsJson, PluginFiles, Strict, console, open_registry, print_json
 from tokzoo.contracts.configs import KINDS, ComponentConfig
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.registry.catalogue import Catalogue, Entry
@@ -19,7 +19,7 @@ LISTED = (*KINDS, *(what[:-1] for what in FILES), "format", "renderer")
 
 def list_components(
     kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help=f"One of {', '.join(LISTED)}.")] = None,
-    glob: Annotated[str | None, typer.Argument(metavar="[GLOB]", help="Such as 'gigatok-*': names that match.")] = None,
+    glob: Annotated[str | None, typer.Argument(metavar="[GLOB]", help="Only matching names, as 'gigatok-*'.")] = None,
     plugin: PluginFiles = None,
     strict_plugins: Strict = False,
     json: AsJson = False,
@@ -27,8 +27,8 @@ def list_components(
     """List what can be combined: components by kind, recipes, tracks, suites, formats and renderers."""
     if kind is not None and glob is None and any(sign in kind for sign in "*?["):
         kind, glob = None, kind
-    found = registry(plugin, strict_plugins)
-    offers = [offer for offer in _offers(found) if kind is None or offer["kind"] == _singular(kind)]
+    registry = open_registry(plugin, strict_plugins)
+    offers = [offer for offer in _offers(registry) if kind is None or offer["kind"] == _singular(kind)]
     matching = [offer for offer in offers if glob is None or fnmatchcase(offer["name"], glob)]
     if glob is not None and not matching:
         raise TokzooError(f"list: no name matches '{glob}'; {suggest(glob, (offer['name'] for offer in offers))}")
@@ -45,13 +45,13 @@ def list_components(
     console().print(table)
 
 
-def _offers(found: Registry) -> list[dict[str, str]]:
-    """Everything on offer: components by kind, then what is no component."""
-    owners = {offer: plugin.name for plugin in found.plugins for offer in plugin.offers}
-    about = [(entry.spec.kind, entry.spec.name, entry.spec.summary) for entry in found.components]
-    about += [(what[:-1], name, _summary(path)) for what in FILES for name, path in getattr(found, what).items()]
-    about += [("format", name, spec.summary) for name, spec in found.formats.items()]
-    about += [("renderer", name, target) for name, target in found.renderers.items()]
+def _offers(registry: Registry) -> list[dict[str, str]]:
+    """Everything on offer: components by kind, then everything else."""
+    owners = {offer: plugin.name for plugin in registry.plugins for offer in plugin.offers}
+    about = [(entry.spec.kind, entry.spec.name, entry.spec.summary) for entry in registry.components]
+    about += [(what[:-1], name, _summary(path)) for what in FILES for name, path in getattr(registry, what).items()]
+    about += [("format", name, spec.summary) for name, spec in registry.formats.items()]
+    about += [("renderer", name, target) for name, target in registry.renderers.items()]
     return [
         {"kind": kind, "name": name, "summary": summary, "plugin": owners[f"{kind}/{name}"]}
         for kind, name, summary in about
@@ -75,37 +75,37 @@ def _summary(path: Any) -> str:
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="KIND/NAME", help="Such as quantizer/vq, or recipe/gigatok-2d-nano.")],
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of its config alone.")] = False,
+    name: Annotated[str, typer.Argument(metavar="KIND/NAME", help="Such as quantizer/vq or recipe/gigatok-2d-nano.")],
+    schema: Annotated[bool, typer.Option("--schema", help="Print only the JSON schema of its config.")] = False,
     plugin: PluginFiles = None,
     strict_plugins: Strict = False,
     json: AsJson = False,
 ) -> None:
     """Show a component: fields, defaults, paper, licence and what it goes with; or a recipe, track or suite."""
-    found = registry(plugin, strict_plugins)
+    registry = open_registry(plugin, strict_plugins)
     kind, slash, rest = name.partition("/")
     if not slash:
-        raise TokzooError(f"show {name}: expected KIND/NAME; {_somewhere(found, name)}")
+        raise TokzooError(f"show {name}: expected KIND/NAME; {_somewhere(registry, name)}")
     if f"{kind}s" in FILES:
-        typer.echo(find_file(found, f"{kind}s", rest).read_text(encoding="utf-8").rstrip())
+        typer.echo(find_file(registry, f"{kind}s", rest).read_text(encoding="utf-8").rstrip())
         return
-    entry = found.components.get(kind, rest)
+    entry = registry.components.get(kind, rest)
     if schema:
         print_json(entry.config.model_json_schema())
         return
     from tokzoo.recipes.compat import partners
 
-    told = partners(found.components, kind, rest)
+    told = partners(registry.components, kind, rest)
     if json:
-        print_json({**_about(entry, found.components), "partners": told, "schema": entry.config.model_json_schema()})
+        print_json({**_about(entry, registry.components), "partners": told, "schema": entry.config.model_json_schema()})
         return
-    _print(entry, found.components)
+    _print(entry, registry.components)
     _print_partners(told)
 
 
-def _somewhere(found: Registry, name: str) -> str:
-    places = [f"{entry.spec.kind}/{entry.spec.name}" for entry in found.components]
-    places += [f"{what[:-1]}/{known}" for what in FILES for known in getattr(found, what)]
+def _somewhere(registry: Registry, name: str) -> str:
+    places = [f"{entry.spec.kind}/{entry.spec.name}" for entry in registry.components]
+    places += [f"{what[:-1]}/{known}" for what in FILES for known in getattr(registry, what)]
     exact = [place for place in places if place.partition("/")[2] == name]
     return f"did you mean {' or '.join(exact)}?" if exact else suggest(name, places)
 
@@ -115,7 +115,7 @@ def _about(entry: Entry, catalogue: Catalogue) -> dict[str, Any]:
 
     spec = entry.spec
     config: ComponentConfig | None = None
-    # An example that is no config is told with its partners; the rest can be shown all the same.
+    # What is wrong with an example is said where its partners are; the rest can be shown without it.
     with suppress(TokzooError):
         config = example_slot(entry, catalogue).config
     about = {
@@ -156,12 +156,12 @@ def _print(entry: Entry, catalogue: Catalogue) -> None:
 
 
 def _value(value: Any) -> str:
-    """A default as a recipe would say it."""
+    """A default, written as in a recipe."""
     return "null" if value is None else str(value)
 
 
 def _type(annotation: Any) -> str:
-    """A field's type as one would say it: bounds left out, a reference by the kind it refers to."""
+    """A field's type in plain words: without bounds, and a reference by the kind it refers to."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _type(inner[0])
@@ -176,7 +176,7 @@ def _type(annotation: Any) -> str:
 
 
 def _print_partners(told: dict[str, dict[str, str | None]]) -> None:
-    """What a component can be combined with, kind by kind, and why not with the others."""
+    """What a component can be combined with, kind by kind, and why it cannot be combined with the others."""
     from rich.text import Text
 
     shown = console()

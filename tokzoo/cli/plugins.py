@@ -1,17 +1,18 @@
 """``tokzoo plugins``."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tokzoo.cli.common import AsJson, PluginFiles, Strict, console, print_json, registry
+from tokzoo.cli.common import AsJson, PluginFiles, Strict, console, open_registry, print_json
 from tokzoo.contracts.configs import KINDS
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.registry.plugins import Plugin, Registry
 
-app = typer.Typer(help="See, check and write plugins.", no_args_is_help=True)
+app = typer.Typer(help="Inspect, check and create plugins.", no_args_is_help=True)
 
 MARKS = {"passed": ("ok", "green"), "failed": ("failed", "red"), "not run": ("not run", "yellow")}
 
@@ -19,15 +20,15 @@ MARKS = {"passed": ("ok", "green"), "failed": ("failed", "red"), "not run": ("no
 @app.command("list")
 def list_plugins(plugin: PluginFiles = None, strict_plugins: Strict = False, json: AsJson = False) -> None:
     """List plugins: where each comes from, what it offers, and what is wrong with it."""
-    found = registry(plugin, strict_plugins)
+    registry = open_registry(plugin, strict_plugins)
     if json:
-        print_json([_about(each) for each in found.plugins])
+        print_json([_about(each) for each in registry.plugins])
         return
     from rich.table import Table
     from rich.text import Text
 
     table = Table("plugin", "from", "version", "offers")
-    for each in found.plugins:
+    for each in registry.plugins:
         offered = Text(f"error: {each.error}", style="red") if each.error else Text(", ".join(each.offers))
         for note in each.notes:
             offered.append(f"\nnote: {note}", style="yellow")
@@ -40,6 +41,7 @@ def _about(plugin: Plugin) -> dict[str, Any]:
         "name": plugin.name,
         "origin": plugin.origin,
         "version": plugin.version,
+        "in_development": plugin.source.in_development,
         "module": plugin.target,
         "api": plugin.api,
         "hooks": list(plugin.hooks),
@@ -52,22 +54,22 @@ def _about(plugin: Plugin) -> dict[str, Any]:
 
 @app.command("show")
 def show_plugin(
-    name: Annotated[str, typer.Argument(metavar="PLUGIN", help="A plugin, or a distribution with some.")],
+    name: Annotated[str, typer.Argument(metavar="PLUGIN", help="A plugin, or a distribution that contains plugins.")],
     plugin: PluginFiles = None,
     strict_plugins: Strict = False,
     json: AsJson = False,
 ) -> None:
     """Show one plugin: the API it was written for, its hooks, and what it offers."""
-    found = registry(plugin, strict_plugins)
-    chosen = _named(found, name)
+    registry = open_registry(plugin, strict_plugins)
+    chosen = _named(registry, name)
     if json:
         print_json([_about(one) for one in chosen])
         return
     for one in chosen:
-        _print_plugin(one, found)
+        _print_plugin(one, registry)
 
 
-def _print_plugin(one: Plugin, found: Registry) -> None:
+def _print_plugin(one: Plugin, registry: Registry) -> None:
     from rich.text import Text
 
     shown = console()
@@ -76,21 +78,22 @@ def _print_plugin(one: Plugin, found: Registry) -> None:
         shown.print(Text(f"  error: {one.error}", style="red"))
     for note in one.notes:
         shown.print(Text(f"  note: {note}", style="yellow"))
-    stated = "states no range" if one.api is None else f"written for {one.api[0]} to {one.api[1]}"
-    about = {"module": one.target or one.origin, "API": stated, "hooks": ", ".join(one.hooks)}
+    stated = "not stated" if one.api is None else f"written for {one.api[0]} to {one.api[1]}"
+    code = f"{one.source.stamp[:16]}{' (under development)' if one.source.in_development else ''}"
+    about = {"module": one.target or one.origin, "code": code, "API": stated, "hooks": ", ".join(one.hooks)}
     for key, value in about.items():
         shown.print(Text(f"  {key}: {value}"))
-    summaries = {f"{e.spec.kind}/{e.spec.name}": e.spec.summary for e in found.components}
+    summaries = {f"{e.spec.kind}/{e.spec.name}": e.spec.summary for e in registry.components}
     for offer in one.offers:
         shown.print(Text(f"  {offer}"), Text(summaries.get(offer, ""), style="dim"))
 
 
-def _named(found: Registry, name: str) -> list[Plugin]:
+def _named(registry: Registry, name: str) -> list[Plugin]:
     """The plugin of a name, or all plugins of a distribution."""
-    chosen = [plugin for plugin in found.plugins if plugin.name == name]
-    chosen = chosen or [plugin for plugin in found.plugins if plugin.origin == name]
+    chosen = [plugin for plugin in registry.plugins if plugin.name == name]
+    chosen = chosen or [plugin for plugin in registry.plugins if plugin.origin == name]
     if not chosen:
-        raise TokzooError(f"plugin '{name}': not installed; {suggest(name, (each.name for each in found.plugins))}")
+        raise TokzooError(f"plugin '{name}': not installed; {suggest(name, (each.name for each in registry.plugins))}")
     return chosen
 
 
@@ -100,13 +103,13 @@ def check_plugins(
         list[str] | None,
         typer.Argument(
             metavar="[PLUGIN|KIND/NAME]… [KEY=VALUE…]",
-            help="Default: all but tokzoo's own. Fields of a component's config instead of its example's.",
+            help="Default: all plugins except tokzoo's own. KEY=VALUE: a config for one component, not its example.",
         ),
     ] = None,
     plugin: PluginFiles = None,
     json: AsJson = False,
 ) -> None:
-    """Run the conformance kit: everything a plugin offers, each component in its example config.
+    """Run the conformance kit on everything a plugin offers, each component in its example config.
 
       tokzoo plugins check lattice
 
@@ -114,8 +117,8 @@ def check_plugins(
 
     Exit code: 0 nothing failed, 1 something failed, 2 wrong usage.
     """
-    found = registry(plugin)
-    findings = _findings(found, names or [])
+    registry = open_registry(plugin)
+    findings = _findings(registry, names or [])
     if json:
         from dataclasses import asdict
 
@@ -128,33 +131,33 @@ def check_plugins(
         raise typer.Exit(1)
 
 
-def _findings(found: Registry, names: list[str]) -> Iterable[Any]:
+def _findings(registry: Registry, names: list[str]) -> Iterable[Any]:
     """What is found about plugins and single components, as it is found."""
     from tokzoo.recipes.tree import parse_override
 
     fields = dict(parse_override(text) for text in names if "=" in text)
     names = [name for name in names if "=" not in name]
-    entries = [found.components.get(*name.split("/", 1)) for name in names if "/" in name]
-    plugins = [each for name in names if "/" not in name for each in _named(found, name)]
+    entries = [registry.components.get(*name.split("/", 1)) for name in names if "/" in name]
+    plugins = [each for name in names if "/" not in name for each in _named(registry, name)]
     if fields and (plugins or len(entries) != 1):
-        raise TokzooError("fields are given to one component: tokzoo plugins check KIND/NAME KEY=VALUE…")
+        raise TokzooError("KEY=VALUE is for a single component: tokzoo plugins check KIND/NAME KEY=VALUE…")
     given = {".".join(key): value for key, value in fields.items()}
     if not names:
-        plugins = [each for each in found.plugins if not each.ours]
+        plugins = [each for each in registry.plugins if not each.ours]
         if not plugins:
-            raise TokzooError("no plugin is installed but tokzoo's own; name one, or give a file with --plugin")
+            raise TokzooError("no plugins are installed besides tokzoo's own; name one of them, or use --plugin FILE")
     # Only now: the kit needs torch.
     from tokzoo.testing.conformance import check_component
     from tokzoo.testing.plugin import check_plugin
 
     for each in plugins:
-        yield from check_plugin(each, found)
+        yield from check_plugin(each, registry)
     for entry in entries:
-        yield from check_component(entry, found.components, found.files, given or None)
+        yield from check_component(entry, registry.components, registry.files, given or None)
 
 
 def _print_findings(findings: Iterable[Any]) -> bool:
-    """Print findings as they come, a line each, and their counts; whether one failed."""
+    """Print findings as they come, one per line, then their counts; returns whether one failed."""
     from rich.text import Text
 
     shown = console()
@@ -180,21 +183,23 @@ def _print_findings(findings: Iterable[Any]) -> bool:
 @app.command("doctor")
 def doctor(
     plugin: PluginFiles = None,
-    traceback: Annotated[bool, typer.Option("--traceback", help="Print where in a plugin's code it failed.")] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Print the tracebacks of plugins that failed.")
+    ] = False,
 ) -> None:
-    """Look for what is wrong with the installed plugins: what fails, what is slow, what cannot be imported.
+    """Diagnose the installed plugins: what fails, what is slow, what cannot be imported.
 
     Exit code: 0 all is well, 1 something is wrong.
     """
-    found = registry(plugin)
+    registry = open_registry(plugin)
     from rich.text import Text
 
     shown = console()
     troubled = False
-    for each in found.plugins:
+    for each in registry.plugins:
         # Before anything imports torch, so that the times are those every command pays.
         title = f"{each.name} ({' '.join(filter(None, (each.origin, each.version)))}): {each.seconds * 1000:.0f} ms"
-        wrong = [*_wrong(each), *_missing(each, found)]
+        wrong = [*_wrong(each), *_missing(each, registry)]
         troubled |= bool(wrong)
         shown.print(Text(f"{'! ' if wrong else 'ok'} {title}", style="yellow" if wrong else ""))
         for line in [*wrong, *_advice(each)]:
@@ -206,7 +211,7 @@ def doctor(
 
 
 def _wrong(plugin: Plugin) -> Iterable[str]:
-    """What loading it told, and for a slow one what its time is spent on."""
+    """What was noticed when it was loaded, and for a slow one where the time goes."""
     from tokzoo.registry.plugins import SLOW_SECONDS
     from tokzoo.registry.timing import slowest_imports
 
@@ -218,44 +223,41 @@ def _wrong(plugin: Plugin) -> Iterable[str]:
         slow = ", ".join(
             f"{name} {seconds:.2f} s" for name, seconds in slowest_imports(plugin.target.partition(":")[0])
         )
-        yield f"importing it imports {slow or 'nothing else'}"
+        yield f"slowest imports: {slow or 'none but its own'}"
 
 
 def _advice(plugin: Plugin) -> Iterable[str]:
-    """What its author may want to do although nothing is wrong."""
+    """What its author may want to do, although nothing is wrong."""
     from tokzoo._version import TOKZOO_API
 
     if plugin.api is None and plugin.target and not plugin.ours and not plugin.error:
-        yield f"states no TOKZOO_API: write TOKZOO_API = ({TOKZOO_API}, {TOKZOO_API}) beside its hooks"
+        yield f"states no API version: add TOKZOO_API = ({TOKZOO_API}, {TOKZOO_API}) next to its hooks"
 
 
-def _missing(plugin: Plugin, found: Registry) -> Iterable[str]:
+def _missing(plugin: Plugin, registry: Registry) -> Iterable[str]:
     """What of its offers cannot be imported."""
     from tokzoo.registry.component import import_target, load_config, load_target
 
-    targets = {
-        f"renderer {name}": found.renderers[name] for name in found.renderers if f"renderer/{name}" in plugin.offers
-    }
-    for whose, target in targets.items():
+    own = [entry.spec for entry in registry.components if entry.plugin == plugin.name]
+    loads: list[Callable[[], Any]] = [
+        partial(import_target, target, f"renderer {name}")
+        for name, target in registry.renderers.items()
+        if f"renderer/{name}" in plugin.offers
+    ]
+    loads += [partial(load, spec) for spec in own for load in (load_config, load_target)]
+    for load in loads:
         try:
-            import_target(target, whose)
+            load()
         except TokzooError as error:
             yield str(error)
-    for entry in found.components:
-        if entry.plugin == plugin.name:
-            for load in (load_config, load_target):
-                try:
-                    load(entry.spec)
-                except TokzooError as error:
-                    yield str(error)
 
 
 @app.command("new")
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as lattice, or org/lattice.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="For example lattice, or org/lattice.")],
     kind: Annotated[str, typer.Option("--kind", help=f"One of {', '.join(KINDS)}.")],
     into: Annotated[
-        Path, typer.Option("--into", metavar="FOLDER", help="Where the package's folder is made.")
+        Path, typer.Option("--into", metavar="FOLDER", help="Create the package's folder in this folder.")
     ] = Path(),
 ) -> None:
     """Write a plugin package that works from the start: a component, its config, tests and a recipe."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tokzoo.cli.common import AsJson, Out, PluginFiles, console, print_json, registry
+from tokzoo.cli.common import AsJson, Out, PluginFiles, console, open_registry, print_json
 from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
 from tokzoo.data.run_folder import CellFolder, RunFolder
 
@@ -54,11 +54,11 @@ def _renderer(name: str, plugins: list[Path] | None) -> Any:
     """A plugin's function from a table to text."""
     from tokzoo.registry.component import import_target
 
-    found = registry(plugins)
-    if name not in found.renderers:
-        raise TokzooError(f"--format {name}: no plugin renders it; {suggest(name, found.renderers)}")
-    owner = next(plugin.name for plugin in found.plugins if f"renderer/{name}" in plugin.offers)
-    render = import_target(found.renderers[name], f"renderer {name} (plugin {owner})")
+    registry = open_registry(plugins)
+    if name not in registry.renderers:
+        raise TokzooError(f"--format {name}: no plugin renders it; {suggest(name, registry.renderers)}")
+    owner = next(plugin.name for plugin in registry.plugins if f"renderer/{name}" in plugin.offers)
+    render = import_target(registry.renderers[name], f"renderer {name} (plugin {owner})")
 
     def guarded(table: dict[str, Any]) -> str:
         try:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tokzoo.cli.common import AsJson, Out, PluginFiles, Strict, console, print_json, registry
+from tokzoo.cli.common import AsJson, Out, PluginFiles, Strict, console, open_registry, print_json
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.registry.plugins import Registry
 
@@ -59,9 +59,8 @@ def run(
     names, changes = split(what)
     axes = tuple(map(Axis.parse, grid or ()))
     request = Request(names, changes, track, data, None if seeds is None else parse_seeds(seeds), axes)
-    prepared = prepare(
-        request, Options(out, jobs, device, checkpoint_every, accumulate, fresh), registry(plugin, strict_plugins)
-    )
+    opened = open_registry(plugin, strict_plugins)
+    prepared = prepare(request, Options(out, jobs, device, checkpoint_every, accumulate, fresh), opened)
     for line in prepared.doubts:
         typer.echo(f"warning: {line}", err=True)
     if dry_run:
@@ -97,19 +96,19 @@ def explain(
     from tokzoo.recipes.explain import explain_recipe, explain_track
     from tokzoo.recipes.load import load_recipe, load_track
 
-    found = registry(plugin, strict_plugins)
+    registry = open_registry(plugin, strict_plugins)
     names, changes = split(what)
     if len(names) != 1:
         raise TokzooError(f"explain takes one recipe, not {len(names)}")
-    recipe = load_recipe(names[0], found, changes.recipe)
+    recipe = load_recipe(names[0], registry, changes.recipe)
     if track is None and changes.track:
         raise TokzooError("track.…=: name the track with --track")
     lines = explain_recipe(recipe)
     chain = None
     if track is not None:
-        judged = load_track(track, found, changes.track)
+        judged = load_track(track, registry, changes.track)
         lines += explain_track(judged)
-        chain = _chain(recipe, judged, found)
+        chain = _chain(recipe, judged, registry)
     if json:
         print_json({"values": [line.as_dict() for line in lines], "chain": chain})
         return
@@ -124,8 +123,8 @@ def explain(
         console().print(Text(chain))
 
 
-def _chain(recipe: Any, track: Any, found: Registry) -> str:
+def _chain(recipe: Any, track: Any, registry: Registry) -> str:
     from tokzoo.bench.cell import make_cell
     from tokzoo.cli.dry_run import chain_text
 
-    return chain_text(make_cell(recipe, track, 0, found.components).chain)
+    return chain_text(make_cell(recipe, track, 0, registry.components).chain)

@@ -68,7 +68,7 @@ def make(function: Function, name: str, reported: Reported | None) -> Made:
     if form not in makers or any(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in others):
         raise TokzooError(f"{where}: takes {inspect.signature(function)}; {FORMS}")
     if reported is not None and form != ("images", "reconstructions"):
-        raise TokzooError(f"{where}: label, unit, better and digits are of a metric; {FORMS}")
+        raise TokzooError(f"{where}: label, unit, better and digits are for metrics; {FORMS}")
     kind, base, target = makers[form](function, keywords, name, reported or Reported())
     target.__name__ = target.__qualname__ = function.__name__
     target.__doc__ = function.__doc__
@@ -155,7 +155,7 @@ def _metric(function: Function, keywords: Keywords, name: str, reported: Reporte
             values = function(batch.images, batch.reconstructions, **_given(self.config, keywords))
             if not isinstance(values, torch.Tensor) or values.shape != (len(batch.images),):
                 found = f"shape {list(values.shape)}" if isinstance(values, torch.Tensor) else repr(values)
-                raise TokzooError(f"metric '{name}': one value an image, shape [{len(batch.images)}], not {found}")
+                raise TokzooError(f"metric '{name}': one value per image, shape [{len(batch.images)}], not {found}")
             self._sums.append(values.double().sum())
             self._count += len(values)
 

@@ -16,25 +16,25 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def tokzoo_components() -> Sequence[ComponentSpec]:
-    """Components the plugin offers. Must not import torch: a target is a lazy string."""
+    """Components the plugin offers. Must not import torch: configs and targets are lazy strings."""
     raise NotImplementedError
 
 
 @hookspec
 def tokzoo_recipes() -> Path:
-    """A folder of recipes, one ``NAME.yaml`` each."""
+    """A folder of recipes, one file ``NAME.yaml`` per recipe."""
     raise NotImplementedError
 
 
 @hookspec
 def tokzoo_tracks() -> Path:
-    """A folder of tracks, one ``NAME@VERSION.yaml`` each."""
+    """A folder of tracks, one file ``NAME@VERSION.yaml`` per track."""
     raise NotImplementedError
 
 
 @hookspec
 def tokzoo_suites() -> Path:
-    """A folder of suites, one ``NAME.yaml`` each."""
+    """A folder of suites, one file ``NAME.yaml`` per suite."""
     raise NotImplementedError
 
 
@@ -64,7 +64,7 @@ def tokzoo_renderers() -> dict[str, str]:
 
 @hookspec
 def tokzoo_commands(app: Any) -> None:
-    """Add commands to the typer application ``app``, which holds this plugin's commands alone."""
+    """Add commands to the typer application ``app``, which holds only this plugin's commands."""
 
 
 @hookspec
@@ -74,7 +74,7 @@ def tokzoo_cell_started(cell: str, recipe: str, track: str, seed: int) -> None:
 
 @hookspec
 def tokzoo_step_end(cell: str, stage: str, step: int, terms: dict[str, float]) -> None:
-    """A log interval of training ended: ``terms`` are its mean losses."""
+    """A log interval of training has ended: ``terms`` are its mean losses."""
 
 
 @hookspec

@@ -1,6 +1,6 @@
 """Components that are plain classes and functions of a script or a notebook, registered without a plugin.
 
-torch is imported once there is one: their classes have imported it already.
+Adding one imports torch, which their classes have imported already.
 """
 
 import inspect
@@ -40,7 +40,7 @@ def component(
     label: str = "",
     digits: int = 3,
 ) -> Callable[[T], T]:
-    """Say of a class or a function what its code does not; the class or function stays as it is.
+    """Add what the code of a class or function does not say; the class or function itself stays as it is.
 
     Args:
         name: what recipes call it; None: its own name in kebab-case (``MyQuantizer`` is ``my-quantizer``).
@@ -66,7 +66,7 @@ def local_spec(thing: Any) -> ComponentSpec:
     parameters are its config; see :func:`tokzoo.registry.functions.make`.
 
     Raises:
-        TokzooError: it cannot be told what it is; with how to mend it.
+        TokzooError: it is not clear what it is; with how to mend it.
     """
     if isinstance(thing, ComponentSpec):
         spec = thing
@@ -148,12 +148,12 @@ def _of_class(cls: type) -> ComponentSpec:
     kinds = [kind for kind, interface in INTERFACES.items() if issubclass(cls, interface)]
     if not kinds:
         known = ", ".join(f"tokzoo.{interface.__name__}" for interface in INTERFACES.values())
-        raise TokzooError(f"{where}: extend the interface of the kind it is: {known}")
+        raise TokzooError(f"{where}: extend the interface of its kind: {known}")
     missing = [name for name in dir(cls) if getattr(getattr(cls, name, None), "__isabstractmethod__", False)]
     if missing:
         raise TokzooError(f"{where}: does not implement {', '.join(missing)}")
     if _marked(cls).reported is not None:
-        raise TokzooError(f"{where}: label, unit, better and digits are said of functions; a class has `reports`")
+        raise TokzooError(f"{where}: label, unit, better and digits are for functions; a class has `reports`")
     return ComponentSpec(kinds[0], _name(cls), _config(cls, kinds[0], where), cls, _summary(cls))
 
 
@@ -171,7 +171,7 @@ def _config(cls: type, kind: str, where: str) -> type[ComponentConfig]:
         return needed
     base = f"a subclass of tokzoo.{needed.__name__}"
     if found is None:
-        raise TokzooError(f"{where}: say which config it has by an annotation in its body, `config: …`, {base}")
+        raise TokzooError(f"{where}: state its config by an annotation in its body, `config: …`, {base}")
     if not issubclass(found, needed):
         raise TokzooError(f"{where}: its config is {found.__name__}, which is not {base}")
     return found

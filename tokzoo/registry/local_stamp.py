@@ -4,7 +4,7 @@
 - In a notebook, which has no file, and where a function of the user made the component: the source of its functions,
   and every function, class and value they name. A value that cannot be pickled counts by its type alone.
 
-What is installed does not count, and a file counts as it is now: who changes a module has to load it again.
+What is installed does not count, and a file counts as it is now: a module that was changed has to be loaded again.
 """
 
 import ast

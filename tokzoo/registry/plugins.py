@@ -34,7 +34,7 @@ __all__ = ["FILES", "Plugin", "Registry", "find_file", "load_registry"]
 GROUP = "tokzoo"
 ALLOW_VARIABLE = "TOKZOO_PLUGINS"
 SLOW_SECONDS = 0.5
-"""Processor time from which on loading one plugin is worth a note: every command waits for it."""
+"""Processor time above which loading one plugin is worth a note, since every command waits for it."""
 
 
 @dataclass(slots=True)
@@ -48,8 +48,8 @@ class Plugin:
         source: where its code comes from, and the stamp of that.
         api: the range of API versions it states; None: it states none.
         error: one line, where it could not be taken in; it then offers nothing.
-        traceback: where in its code that was.
-        notes: what its author should know although it works.
+        traceback: where in its code that happened.
+        notes: what its author should know, although it works.
         offers: what was taken in of it, each as ``kind/name``.
         hooks: the hooks it implements.
         seconds: processor time it took to load and to ask.
@@ -251,11 +251,10 @@ def _stamp(plugin: Plugin, components: Iterable[ComponentSpec]) -> str:
 def _speed_notes(plugin: Plugin, brought_torch: bool) -> Iterable[str]:
     if brought_torch and plugin.file is None:
         yield (
-            "imports torch when it is loaded, and every command waits for that: give configs and targets as "
-            "'module:Class'"
+            "imports torch when it is loaded, which every command waits for: give configs and targets as 'module:Class'"
         )
     elif plugin.seconds > SLOW_SECONDS:
-        yield f"takes {plugin.seconds:.1f} s to load, and every command waits for that: import late what it needs"
+        yield f"takes {plugin.seconds:.1f} s to load, which every command waits for: import later what it needs"
 
 
 def _reject_claimed(registry: Registry, plugin: Plugin, offers: Offers) -> None:

@@ -164,7 +164,7 @@ def test_a_metric_of_another_shape_is_told():
         return images.sum()
 
     spec = local_spec(total)
-    with pytest.raises(TokzooError, match=r"metric 'total': one value an image, shape \[2\], not shape \[\]"):
+    with pytest.raises(TokzooError, match=r"metric 'total': one value per image, shape \[2\], not shape \[\]"):
         spec.target(spec.config(), None).update(SimpleNamespace(images=torch.zeros(2, 1), reconstructions=None))
 
 
@@ -229,7 +229,7 @@ def dangling(images, target, *, epsilon: "Nowhere" = 1.0): ...  # noqa: F821
         (called, ["cannot be a config"]),
         (hidden, ["does not begin with '_'", "rename"]),
         (dangling, ["annotation cannot be evaluated", "Nowhere"]),
-        (component(better="higher")(lambda images, target: 0), ["better and digits are of a metric"]),
+        (component(better="higher")(lambda images, target: 0), ["better and digits are for metrics"]),
         (lambda images, target: 0, ["a name is lower-case words"]),
         (component(better="higher")(type("Marked", (MyL1,), {})), ["a class has `reports`"]),
         (component(name="My L1")(type("Odd", (MyL1,), {})), ["a name is lower-case words"]),
