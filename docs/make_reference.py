@@ -9,7 +9,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -163,11 +163,12 @@ def conformance_page() -> str:
     """The kit: its classes, what they are told, and what is checked of every kind."""
     from tokzoo.testing import __all__ as names
 
-    classes = f"There is one per kind: {', '.join(f'`{name}`' for name in names)}."
+    listed = ", ".join(f"`{name}`" for name in names if name.endswith("Conformance"))
     base = definitions("tokzoo.testing.conformance")["Conformance"].node
     assert isinstance(base, ast.ClassDef)
-    head = f"## Conformance\n\n{CONFORMANCE}\n{classes}"
-    return "\n\n".join([head, class_page(base), "### Checked of every component", checks()])
+    head = f"## Conformance\n\n{CONFORMANCE}\nThere is one per kind: {listed}."
+    defaults = replace(definitions("tokzoo.testing.defaults")["check_defaults"], module="tokzoo.testing").page()
+    return "\n\n".join([head, class_page(base), "### Checked of every component", checks(), defaults])
 
 
 def building_blocks() -> Iterator[str]:

@@ -171,7 +171,7 @@ def test_growth_breaks_nothing(change):
 
 
 def test_the_page_names_the_versions_there_are():
-    from tokzoo.assembly.codes_file import FORMAT as CODES
+    from tokzoo.data.codes import FORMAT as CODES
     from tokzoo.recipes.saved import FORMAT as TOKENIZER
     from tokzoo.records.schema import SCHEMA
 

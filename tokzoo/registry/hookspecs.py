@@ -48,8 +48,8 @@ def tokzoo_formats() -> Sequence[FormatSpec]:
 def tokzoo_renderers() -> dict[str, str]:
     """Formats of ``tokzoo leaderboard show --format NAME``, each a lazy ``"module:function"``.
 
-    The function is given a table as plain values, the same that ours are made from and ``tokzoo leaderboard show
-    --json`` prints, and returns text. A table has
+    The function is given a table as plain values, the same that our own tables are made from and that ``--json``
+    prints, and returns text. A table has
 
     - ``track``, ``track_hash``, ``main`` (the metric id that rows are sorted by), ``notes`` (lines of text);
     - ``columns``, each with ``metric`` (its id), ``protocol``, ``label``, ``unit``, ``better`` ("higher", "lower" or
