@@ -17,6 +17,9 @@ from tokzoo.nn.sampling import draw, filtered_probabilities, seeded_uniforms
 from tokzoo.nn.tokens import learned_tokens
 from tokzoo.nn.transformer import SelfAttentionLayer
 
+LARGEST = 2**20
+"""Codes that a table may have a row for."""
+
 
 class MaskGITSampler(tokzoo.Config):
     steps: int = Field(8, ge=1, description="passes in which all codes are drawn")
@@ -35,6 +38,8 @@ class MaskGITConfig(tokzoo.ARConfig):
         codes = tokens.codes
         if codes is None or codes.levels != 1 or codes.vocab_by != "level":
             raise tokzoo.Refusal(f"learns one code of one vocabulary at each position, not {codes or 'latents'}")
+        if codes.largest > LARGEST:
+            raise tokzoo.Refusal(f"has a row for each code, and {codes.largest:,} are too many")
 
 
 class MaskGIT(tokzoo.ARModel):

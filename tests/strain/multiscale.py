@@ -17,6 +17,9 @@ from tokzoo.nn.nearest import nearest
 from tokzoo.nn.sampling import draw, filtered_probabilities, seeded_uniforms
 from tokzoo.nn.tokens import learned_tokens, to_map, to_tokens
 
+LARGEST = 2**20
+"""Codes that a table may have a row for."""
+
 
 class MultiScaleConfig(tokzoo.QuantizerConfig):
     provides = frozenset({"next_scale", "prefix_decoding"})
@@ -107,6 +110,8 @@ class NextScaleConfig(tokzoo.ARConfig):
     def accepts(self, tokens: tokzoo.Tokens) -> None:
         if tokens.codes is None or tokens.codes.segments is None:
             raise tokzoo.Refusal(f"learns maps of growing size, and these are {tokens.codes or 'no codes at all'}")
+        if tokens.codes.largest > LARGEST:
+            raise tokzoo.Refusal(f"scores every code, and {tokens.codes.largest:,} are too many")
 
 
 class NextScale(tokzoo.ARModel):
@@ -125,7 +130,7 @@ class NextScale(tokzoo.ARModel):
         layer = nn.TransformerEncoderLayer(width, config.heads, 4 * width, 0.0, batch_first=True, norm_first=True)
         self.blocks = nn.ModuleList(nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False).layers)
         self.head = nn.Linear(width, codes.largest)
-        scale_of = torch.arange(len(self.sizes)).repeat_interleave(torch.tensor(self.sizes))
+        scale_of = torch.tensor([scale for scale, size in enumerate(self.sizes) for _ in range(size)])
         self.register_buffer("hidden", scale_of[:, None] < scale_of, persistent=False)
 
     @property

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 import tokzoo
 from tokzoo.nn.sampling import draw, filtered_probabilities, seeded_uniforms
 
+LARGEST = 2**20
+"""Codes that a table may have a row for."""
+
 
 class TaperedConfig(tokzoo.QuantizerConfig):
     first: int = Field(17, ge=2, description="values at the first position")
@@ -59,6 +62,8 @@ class BigramConfig(tokzoo.ARConfig):
     def accepts(self, tokens: tokzoo.Tokens) -> None:
         if tokens.codes is None or tokens.codes.levels != 1:
             raise tokzoo.Refusal(f"learns one code at each position, and these are {tokens.codes or 'no codes at all'}")
+        if tokens.codes.largest > LARGEST:
+            raise tokzoo.Refusal(f"has a row for each code, and {tokens.codes.largest:,} are too many")
 
 
 class Bigram(tokzoo.ARModel):

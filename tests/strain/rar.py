@@ -14,6 +14,9 @@ from tokzoo.contracts.configs import check_spans
 from tokzoo.nn.sampling import draw, filtered_probabilities, seeded_uniforms
 from tokzoo.nn.tokens import learned_tokens
 
+LARGEST = 2**20
+"""Codes that a table may have a row for."""
+
 
 class RARSampler(tokzoo.Config):
     temperature: float = Field(1.0, gt=0)
@@ -37,6 +40,8 @@ class RARConfig(tokzoo.ARConfig):
         codes = tokens.codes
         if codes is None or codes.levels != 1 or codes.vocab_by != "level" or codes.segments:
             raise tokzoo.Refusal(f"learns one code of one vocabulary at each position, not {codes or 'latents'}")
+        if codes.largest > LARGEST:
+            raise tokzoo.Refusal(f"has a row for each code, and {codes.largest:,} are too many")
 
     def randomness(self, progress: tokzoo.Progress) -> float:
         """How likely an order is random: 1 until ``start``, then falling linearly to 0 at ``end``."""
