@@ -5,6 +5,7 @@ asked for what it promised. What surrounds it are the stand-ins of the conforman
 """
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 import tokzoo
 from tests.conftest import RECIPES, write_small_fashion
 from tokzoo.assembly.build import build_ar
+from tokzoo.assembly.count import count_parameters
 from tokzoo.assembly.weights import load_weights, save_weights
 from tokzoo.data.codes import CodeSet
 from tokzoo.data.config import Augmentation
@@ -33,7 +35,7 @@ from tokzoo.testing.conformance import checks_for, run_check
 from tokzoo.testing.stand_ins import SPECS, with_stand_ins
 from tokzoo.testing.subject import Subject
 from tokzoo.training.ar import ARTask
-from tokzoo.training.loop import RunContext, Trainer
+from tokzoo.training.loop import Interrupted, RunContext, Trainer
 from tokzoo.training.tokenizer import TokenizerTask
 
 CPU = torch.device("cpu")
@@ -183,6 +185,22 @@ class Lab:
                 except Exception as error:
                     wrong[check.__name__] = f"{type(error).__name__}: {error}"
         return wrong
+
+    def count(self, recipe):
+        """Parameters by part."""
+        return count_parameters(recipe, self.solve(recipe))
+
+    def whole_and_resumed(self, steps=20, **recipe):
+        """The weights after training in one go, and those after it was stopped halfway and gone on with."""
+        made, states = self.recipe(**recipe), []
+        for name, stops in (("whole", (False,)), ("resumed", (True, False))):
+            for stop in stops:
+                task, config = self.task(made, steps), made.train.tokenizer
+                context = RunContext(self.folder / name, CPU, stopping=lambda stop=stop: stop)
+                with pytest.raises(Interrupted) if stop else nullcontext():
+                    Trainer(task, config, Budget(steps=steps, batch=BATCH), 0, context).run()
+            states.append(task.tokenizer.state_dict())
+        return states
 
     def _train(self, task, config, steps):
         self.events = []

@@ -118,10 +118,17 @@ class Tokenizer(nn.Module):
             raise TokzooError(f"codes outside the vocabulary: {spec} begin at 0 and end before that")
 
     def save(self, folder: str | Path) -> None:
-        """Write weights (safetensors) and recipe (JSON) to a folder. Reads back with :meth:`load`."""
+        """Write weights (safetensors) and recipe (JSON) to a folder. Reads back with :meth:`load`.
+
+        Raises:
+            TokzooError: a file that a part started from is gone.
+        """
         folder = Path(folder)
         # Where its weights once came from does not matter to those who read it.
         recipe = self.recipe.model_copy(update={"weights": None, "init": None}).dump()
+        # What a part started from is in its weights: those who load it need no such file.
+        for part in PARTS:
+            recipe[part] |= getattr(self.recipe, part).hashes()
         Saved(folder, recipe, self.chain.image, self.chain.classes).write()
         save_weights(self.state_dict(), folder / WEIGHTS)
 

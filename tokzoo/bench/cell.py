@@ -102,8 +102,10 @@ def _check_weights(recipe: Recipe, saved: Saved, image: ImageSpec, track: Track,
         )
     made = resolve_recipe(Tree.from_data(saved.recipe, DESCRIPTION), catalogue)
     for part in PARTS:
-        wanted, found = (getattr(each, part).dump(places=False) for each in (recipe, made))
-        for name in sorted({*wanted, *found}):
+        wanted, found = (getattr(each, part).dump() for each in (recipe, made))
+        # Neither does it matter where something lies, nor what a part once started from.
+        config = getattr(recipe, part).config
+        for name in sorted({*wanted, *found} - config.places - config.contents):
             if wanted.get(name) != found.get(name):
                 raise Refusal(
                     f"{recipe.name}: weights: {saved.folder} was made with {part}.{name} {found.get(name)!r}, and this "

@@ -13,6 +13,8 @@ from tokzoo.data.files import known_hash
 from tokzoo.recipes.identity import differences
 from tokzoo.registry.catalogue import Entry
 
+HASH = "sha256:"
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -35,21 +37,27 @@ class Slot:
         """
         left_out = set() if places else {*self.config.places, *self.config.contents}
         dump = self.config.model_dump(mode="json", exclude=left_out, context={"places": places})
-        return {"use": self.use, **dump} if places else {"use": self.use, **dump, **self._hashes()}
+        return {"use": self.use, **dump} if places else {"use": self.use, **dump, **self.hashes()}
 
     def identity(self) -> dict[str, Any]:
         """What its results depend on: name, version, the fields that differ from their defaults, the same of parts."""
         config = differences(self.config, {*self.config.places, *self.config.contents})
-        contents = {name: digest for name, digest in self._hashes().items() if digest is not None}
+        contents = {name: digest for name, digest in self.hashes().items() if digest is not None}
         return {"use": self.use, "version": self.entry.spec.version, "config": {**config, **contents}}
 
-    def _hashes(self) -> dict[str, str | None]:
-        """Instead of the path of a file whose content counts, what it contains."""
+    def hashes(self) -> dict[str, str | None]:
+        """Instead of the path of a file whose content counts, what it contains.
+
+        What was published, or saved with a trained tokenizer, holds the hash already.
+
+        Raises:
+            TokzooError: such a file is missing.
+        """
         hashes: dict[str, str | None] = {}
         for name in sorted(self.config.contents):
             path = getattr(self.config, name)
             try:
-                hashes[name] = None if path is None else f"sha256:{known_hash(Path(path).expanduser())}"
+                hashes[name] = None if path is None else _hash_of(str(path))
             except OSError as error:
                 problem = f"{path} cannot be read ({error.strerror or error})"
                 raise TokzooError(f"{self.kind} '{self.use}': {name}: {problem}; give the path of the file") from error
@@ -58,6 +66,10 @@ class Slot:
     def parts(self) -> list["Slot"]:
         """The components its config refers to, in the order of the fields."""
         return list(_slots_in(self.config))
+
+
+def _hash_of(path: str) -> str:
+    return path if path.startswith(HASH) else f"{HASH}{known_hash(Path(path).expanduser())}"
 
 
 def _slots_in(value: Any) -> Iterator[Slot]:
