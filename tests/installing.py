@@ -21,15 +21,36 @@ def register(site: Path, distribution: str, points: dict[str, str], version: str
     (about / "entry_points.txt").write_text("".join(["[tokzoo]\n", *lines]), encoding="utf-8")
 
 
-def quantizer(name: str) -> str:
-    """The source of a plugin that offers one quantizer, as a third party would write it."""
-    return f'''"""A plugin."""
+def install_quantizer(site: Path, name: str) -> None:
+    """Install a plugin that offers one quantizer, as a third party would write it (its class is missing)."""
+    install(site, name, PLUGIN.format(name=name))
+    (site / f"plugin_{name}_configs.py").write_text(CONFIG, encoding="utf-8")
 
-from pydantic import Field
+
+PLUGIN = '''"""A plugin."""
 
 import tokzoo
 
 TOKZOO_API = ((0, 2), (0, 2))
+
+
+@tokzoo.hookimpl
+def tokzoo_components():
+    return [
+        tokzoo.ComponentSpec(
+            kind="quantizer",
+            name="third/{name}",
+            config="plugin_{name}_configs:Config",
+            target="plugin_{name}_modules:Quantizer",
+            summary="a quantizer",
+        )
+    ]
+'''
+CONFIG = '''"""Its config."""
+
+from pydantic import Field
+
+import tokzoo
 
 
 class Config(tokzoo.QuantizerConfig):
@@ -46,9 +67,4 @@ class Config(tokzoo.QuantizerConfig):
 
     def code_spec(self, latent):
         return tokzoo.CodeSpec(latent.shape, (self.codes,))
-
-
-@tokzoo.hookimpl
-def tokzoo_components():
-    return [tokzoo.ComponentSpec("quantizer", "third/{name}", Config, "plugin_{name}_modules:Quantizer", "a quantizer")]
 '''

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-from installing import install, quantizer
+from installing import install_quantizer
 
 PLUGINS = 50
 COMMANDS = {
@@ -28,7 +28,7 @@ COMMANDS = {
 def environment(tmp_path_factory):
     site = tmp_path_factory.mktemp("site")
     for number in range(PLUGINS):
-        install(site, f"p{number}", quantizer(f"p{number}"))
+        install_quantizer(site, f"p{number}")
     path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
     # As an installer does, so that no start has to compile.
     subprocess.run([sys.executable, "-m", "compileall", "-q", str(site)], check=True)

@@ -114,7 +114,9 @@ def test_classes_and_functions_are_trained_judged_and_ranked(done):
     made = record.versions["components"]
     assert made["quantizer"]["use"] == "sign"
     assert made["quantizer"]["plugin"] == made["regularizers.charbonnier"]["plugin"] == "script"
-    assert len(made["quantizer"]["source"]) == 64
+    (code,) = record.provenance["code"]["quantizer/sign"]
+    assert code["in_development"]
+    assert code["stamp"]
     assert record.recipe.content["regularizers"]["charbonnier"]["epsilon"] == 0.01
     value = record.metrics["reconstruction.worst"]
     assert record.protocols[value.protocol]["settings"] == {"power": 1.0}

@@ -63,11 +63,12 @@ def failed_record(cell: Cell, status: str, stage: str, message: str) -> Record:
 
 def _protocol(cell: Cell, stage: CellStage, slot: Slot, result: Result) -> dict[str, Any]:
     """Everything that must be equal for two values of this metric to compare."""
-    config = cast(MetricConfig, slot.config)
+    config, source = cast(MetricConfig, slot.config), slot.entry.source
     return {
         "metric": slot.use,
         "version": slot.entry.spec.version,
-        "source": slot.entry.source_hash,
+        # A metric of a file or a script has nobody who raises its version.
+        "source": None if source.distribution else source.stamp,
         **config.protocol(),
         "stage": stage.name,
         "data": cell.data,
@@ -133,7 +134,6 @@ def _provenance(slot: Slot) -> dict[str, Any]:
         "use": slot.use,
         "version": slot.entry.spec.version,
         "plugin": slot.entry.plugin,
-        "source": slot.entry.source_hash,
     }
     parts = [_provenance(part) for part in slot.parts()]
     return {**about, "parts": parts} if parts else about

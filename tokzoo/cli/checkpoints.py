@@ -8,7 +8,6 @@ import typer
 from tokzoo.cli.coding import TokenizerName, check_place
 from tokzoo.cli.common import Out, PluginFiles, Strict, open_registry
 from tokzoo.contracts.errors import TokzooError, suggest
-from tokzoo.records.finder import find_tokenizer
 from tokzoo.registry.plugins import Registry
 
 Family = Annotated[str, typer.Argument(metavar="FAMILY", help="The code base, such as gigatok.")]
@@ -75,6 +74,8 @@ def export(
     """
     registry = open_registry(plugin, strict_plugins)
     kind = _format(registry, family)
+    from tokzoo.records.finder import find_tokenizer
+
     where = find_tokenizer(tokenizer, out)
     if output.exists():
         raise TokzooError(f"-o {output}: is there already; name a new file")

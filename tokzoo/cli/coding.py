@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
-from tokzoo.bench.plan import check_device
 from tokzoo.cli.common import Out, PluginFiles, Strict, open_registry
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.records.finder import find_tokenizer
 
 TokenizerName = Annotated[
     str,
@@ -37,6 +35,9 @@ def encode(
 
       tokzoo encode photos/ -o codes.safetensors --tokenizer runs/cells/NAME
     """
+    from tokzoo.bench.plan import check_device
+    from tokzoo.records.finder import find_tokenizer
+
     check_device(device)
     where = find_tokenizer(tokenizer, out)
     if output.is_dir():
@@ -73,6 +74,9 @@ def decode(
 
       tokzoo decode codes.safetensors -o pictures/ --tokenizer runs/cells/NAME
     """
+    from tokzoo.bench.plan import check_device
+    from tokzoo.records.finder import find_tokenizer
+
     check_device(device)
     where = find_tokenizer(tokenizer, out)
     check_place("-o", output)

@@ -18,11 +18,6 @@ class Entry:
     source: Source = UNKNOWN
 
     @property
-    def source_hash(self) -> str | None:
-        """The stamp of what is no part of a distribution."""
-        return None if self.source.distribution else self.source.stamp
-
-    @property
     def config(self) -> type[ComponentConfig]:
         """Its config model, imported on first use.
 

@@ -11,12 +11,15 @@ import pytest
     "command",
     [["--help"], ["list"], ["plugins", "list"], ["plugins", "show", "ar"], ["show", "quantizer/vq"], ["compat"]],
 )
-def test_looking_around_imports_no_torch(command):
+def test_looking_around_imports_no_torch_and_no_room_it_does_not_need(command):
     script = (
         f"import sys; sys.argv = ['tokzoo', *{command}]\n"
         "from tokzoo.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
+        f"needed = {command[0] in ('show', 'compat')}\n"
+        "rooms = [name for name in ('tokzoo.bench', 'tokzoo.recipes', 'tokzoo.records') if name in sys.modules]\n"
+        "assert needed or not rooms, f'{rooms} were imported'\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from installing import install, quantizer
+from installing import install, install_quantizer
 
 HEAD = "import tokzoo\n"
 COMPONENT = """
@@ -137,7 +137,7 @@ def test_help_shows_plugins_commands_and_none_in_the_place_of_ours(tokzoo, site)
 
 def test_list_and_show_tell_what_a_plugin_offers(tokzoo, site):
     install_broken(site)
-    install(site, "third", quantizer("third"))
+    install_quantizer(site, "third")
     about = {plugin["name"]: plugin for plugin in json.loads(tokzoo("plugins", "list", "--json").stdout)}
     assert about["third"]["offers"] == ["quantizer/third/third"]
     assert about["third"]["api"] == [[0, 2], [0, 2]]
@@ -158,7 +158,8 @@ def test_doctor_finds_what_is_broken_and_what_is_slow(tokzoo, site):
     )
     install(site, "slow", "import heavy\nimport tokzoo\n")
     install(site, "torchy", "import torch\nimport tokzoo\n")
-    install(site, "third", quantizer("third").replace('", Config,', '", "plugin_third_configs:Config",'))
+    install_quantizer(site, "third")
+    (site / "plugin_third_configs.py").unlink()
     install(site, "import", AT_LOADING["import"][0])
     command = [sys.executable, "-m", "tokzoo", "plugins", "doctor", "--traceback"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -183,7 +184,7 @@ def test_doctor_has_nothing_to_say_of_our_own(tokzoo):
 
 def test_check_runs_the_kit(tokzoo, site):
     assert "no plugins are installed besides tokzoo's own" in tokzoo("plugins", "check", code=2).stderr
-    install(site, "third", quantizer("third"))
+    install_quantizer(site, "third")
     done = tokzoo("plugins", "check", code=1).stdout
     assert "target is of its kind: component quantizer/third/third: cannot load plugin_third_modules:Quantizer" in done
     findings = json.loads(tokzoo("plugins", "check", "quantizer/fsq", "--json").stdout)
