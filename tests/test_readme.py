@@ -45,8 +45,10 @@ def test_the_plugin_is_listed_and_trains(tokzoo):
     assert record["status"] == "ok"
     assert record["versions"]["components"]["quantizer"]["use"] == "me/sign"
     assert record["shapes"]["codes"]["vocab"] == [512]
-    # The text of a file plugin is part of what its results are cached by.
-    (tokzoo.folder / "my.py").write_text(plugin + "\n# changed\n", encoding="utf-8")
+    # Once its code says something else, what it made is made anew; a comment says nothing else.
+    (tokzoo.folder / "my.py").write_text(plugin + "\n# a comment\n", encoding="utf-8")
+    assert "tokenizer: cached" in tokzoo(*tokzoo.tiny, *change, "--dry-run").stdout
+    (tokzoo.folder / "my.py").write_text(plugin.replace("latent > 0", "latent >= 0"), encoding="utf-8")
     assert "tokenizer: new" in tokzoo(*tokzoo.tiny, *change, "--dry-run").stdout
 
 
