@@ -78,7 +78,13 @@ def blocks():
     for found in pkgutil.iter_modules(tokzoo.nn.__path__, "tokzoo.nn."):
         for name, block in vars(importlib.import_module(found.name)).items():
             if getattr(block, "__module__", "") == found.name and not name.startswith("_"):
-                yield f"{found.name}.{name}", parameters(block)
+                yield f"{found.name}.{name}", called_with(block)
+
+
+def called_with(block):
+    """The parameters of a function or class; of a config its fields, whose signature stands only once it is used."""
+    fields = getattr(block, "model_fields", None)
+    return parameters(block) if fields is None else {name: field.is_required() for name, field in fields.items()}
 
 
 def broken(before, now):

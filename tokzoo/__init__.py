@@ -70,6 +70,7 @@ _EXPORTS = {
         "Teacher",
     ),
     "tokzoo.contracts.formats": ("CheckpointFormat", "Ignored", "Kept"),
+    "tokzoo.recipes.slots": ("Slot",),
     "tokzoo.registry.component": ("ComponentSpec",),
     "tokzoo.registry.formats": ("FormatSpec",),
     "tokzoo.registry.hookspecs": ("hookimpl",),
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from tokzoo.contracts.interfaces import *  # noqa: F403
     from tokzoo.contracts.outputs import *  # noqa: F403
     from tokzoo.contracts.specs import *  # noqa: F403
+    from tokzoo.recipes.slots import Slot as Slot
     from tokzoo.registry.component import ComponentSpec as ComponentSpec
     from tokzoo.registry.formats import FormatSpec as FormatSpec
     from tokzoo.registry.hookspecs import hookimpl as hookimpl

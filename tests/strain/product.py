@@ -7,6 +7,7 @@ Jégou et al. (TPAMI 2011, section II.B); grouped codebooks as in wav2vec 2.0 (a
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -16,7 +17,7 @@ import tokzoo
 
 
 class ProductConfig(tokzoo.QuantizerConfig):
-    inner: tokzoo.ComponentRef["quantizer"]  # noqa: F821 - a kind, not a forward reference
+    inner: Annotated[tokzoo.Slot, tokzoo.ComponentRef["quantizer"]]
     groups: int = Field(2, ge=1)
 
     @property

@@ -4,7 +4,7 @@ SoundStream (arXiv 2107.03312, algorithm 1) and RQ-VAE (arXiv 2203.01941, sectio
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -14,7 +14,7 @@ import tokzoo
 
 
 class ResidualConfig(tokzoo.QuantizerConfig):
-    inner: tokzoo.ComponentRef["quantizer"]  # noqa: F821 - a kind, not a forward reference
+    inner: Annotated[tokzoo.Slot, tokzoo.ComponentRef["quantizer"]]
     levels: int = Field(3, ge=1)
 
     @property

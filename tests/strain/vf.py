@@ -6,7 +6,7 @@ that of the reconstruction. At a ``tap`` it is an encoder's REPA (arXiv 2410.069
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from tokzoo.nn.frozen_network import WithFrozenNetwork
 
 
 class VFConfig(tokzoo.RegularizerConfig):
-    teacher: tokzoo.ComponentRef["teacher"]  # noqa: F821 - a kind, not a forward reference
+    teacher: Annotated[tokzoo.Slot, tokzoo.ComponentRef["teacher"]]
     tap: tokzoo.Tap | None = None
     cosine_margin: float = 0.5
     distance_margin: float = 0.25

@@ -237,6 +237,8 @@ KINDS: dict[str, type[ComponentConfig]] = {
 class ComponentRef:
     """The type of a config field that holds another component: ``teacher: ComponentRef["teacher"]``.
 
+    Linters read the kind as a forward reference; to them one says ``Annotated[Slot, ComponentRef["teacher"]]``.
+
     Written in a recipe like any slot, ``{use: timm, model: …}``. While a recipe is resolved the reference is validated
     by the component it names, and the field holds a slot with ``.use`` and ``.config``.
     """

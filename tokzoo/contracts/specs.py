@@ -9,11 +9,13 @@ Layout = Literal["grid", "sequence"]
 
 ASSIGNMENT = "assignment"
 FEATURE_MAP_DECODING = "feature_map_decoding"
+CODE_DECODING = "code_decoding"
 NEXT_SCALE = "next_scale"
 PREFIX_DECODING = "prefix_decoding"
 LAST_LAYER = "last_layer"
 CROPS = "crops"
-"""Names of capabilities: ``contracts.capabilities`` says what each promises; ``"crops"`` is ``Split.crop``."""
+"""Names of capabilities: ``contracts.capabilities`` says what each promises. ``"crops"`` is ``Split.crop``;
+``"code_decoding"`` is ``Quantizer.decode``, which every quantizer has: what an AR model requires that reads latents."""
 
 Tap = int | str
 """Where an encoder or a decoder is read: a layer number (1-based, after that layer) or a name."""

@@ -17,7 +17,7 @@ from tokzoo.contracts.specs import ImageSpec, Tokens
 from tokzoo.recipes.models import PARTS
 from tokzoo.recipes.resolver import example_slot
 from tokzoo.recipes.slots import Slot
-from tokzoo.recipes.solver import AR_EDGE, Coded, Question, Solver, placed
+from tokzoo.recipes.solver import AR_EDGE, Coded, Question, Solver, capabilities, placed
 from tokzoo.registry.catalogue import Catalogue, Entry
 
 IMAGE = ImageSpec(3, (32, 32))
@@ -194,7 +194,7 @@ class _Survey:
 def _provides(parts: Iterable[_Candidate]) -> frozenset[str]:
     """The capabilities of the parts that could be made."""
     slots = [part.slot for part in parts if isinstance(part.slot, Slot)]
-    return frozenset().union(*(slot.config.provides for slot in slots))
+    return frozenset().union(*map(capabilities, slots))
 
 
 def _tried(walk: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T | _No:

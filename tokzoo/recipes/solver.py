@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast, get_args
 from tokzoo.contracts.configs import EncoderConfig, QuantizerConfig
 from tokzoo.contracts.errors import Broken, Refusal, TokzooError, describe
 from tokzoo.contracts.specs import (
+    CODE_DECODING,
     FEATURE_MAP_DECODING,
     Chain,
     CodeSpec,
@@ -139,7 +140,7 @@ class Solver:
     @property
     def provides(self) -> frozenset[str]:
         """The capabilities of the parts."""
-        return frozenset().union(*(part.config.provides for part in self.parts.values()))
+        return frozenset().union(*map(capabilities, self.parts.values()))
 
     def learned(self, ar: Slot, tokens: Tokens) -> None:
         """Find in the tokenizer what an AR model requires, and have it agree to the tokens."""
@@ -174,7 +175,13 @@ def _check_provided(config: Any, others: Sequence[Slot]) -> None:
 
 def _provided(part: Slot) -> set[str]:
     """The capabilities of a part, as such and as those of its kind."""
-    return {name for each in part.config.provides for name in (each, f"{part.kind}.{each}")}
+    return {name for each in capabilities(part) for name in (each, f"{part.kind}.{each}")}
+
+
+def capabilities(part: Slot) -> frozenset[str]:
+    """What a part provides, and what all of its kind do."""
+    provides: frozenset[str] = part.config.provides
+    return provides | {CODE_DECODING} if part.kind == "quantizer" else provides
 
 
 def _promised(answer: A, kind: Any, method: str) -> A:

@@ -147,7 +147,7 @@ class Distill(tokzoo.Regularizer):
 
 
 class LatentARConfig(tokzoo.ARConfig):
-    requires: ClassVar = frozenset({"assignment"})
+    requires: ClassVar = frozenset({"code_decoding"})
     sampler: ClassVar = tokzoo.Config
 
     def accepts(self, tokens):
