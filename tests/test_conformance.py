@@ -24,20 +24,23 @@ def with_fashion_teacher(folder):
 
 
 def random_lpips(folder):
-    torch.save(torchvision.models.vgg16().state_dict(), folder / "vgg16.pth")
+    features = torchvision.models.vgg16().features.state_dict()
+    torch.save({f"features.{name}": tensor for name, tensor in features.items()}, folder / "vgg16.pth")
     lin = {f"lin{i}.model.1.weight": torch.rand(1, width, 1, 1) for i, width in enumerate([64, 128, 256, 512, 512])}
     torch.save(lin, folder / "lin.pth")
     return {"vgg": str(folder / "vgg16.pth"), "lin": str(folder / "lin.pth")}
 
 
-def random_timm(folder):
-    torch.save(timm.create_model("vit_tiny_patch16_224", num_classes=0).state_dict(), folder / "vit.pth")
-    return {"model": "vit_tiny_patch16_224", "weights": str(folder / "vit.pth"), "image_size": 32}
+def random_timm(folder, **fields):
+    torch.save(timm.create_model("test_vit", num_classes=0).state_dict(), folder / "vit.pth")
+    return {"model": "test_vit", "weights": str(folder / "vit.pth"), "image_size": 32, **fields}
 
 
 def random_torchvision(folder):
-    torch.save(torchvision.models.resnet18().state_dict(), folder / "resnet.pth")
-    return {"model": "resnet18", "node": "layer3", "weights": str(folder / "resnet.pth"), "image_size": 64}
+    weights = str(folder / "shufflenet.pth")
+    torch.save(torchvision.models.shufflenet_v2_x0_5().state_dict(), weights)
+    read = {"node": "stage3", "stride": 16, "dim": 96}
+    return {"model": "shufflenet_v2_x0_5", **read, "weights": weights, "image_size": 64}
 
 
 def random_open_clip(folder):
@@ -60,7 +63,7 @@ IN_NEED_OF_FILES = {
     "regularizer/semantic": lambda folder: {**with_fashion_teacher(folder), "tap": 2},
     "regularizer/lpips": random_lpips,
     "regularizer/dinodisc": lambda folder: {**random_timm(folder), "readouts": [0, 2]},
-    "teacher/timm": random_timm,
+    "teacher/timm": lambda folder: random_timm(folder, patch=16, dim=64),
     "teacher/torchvision": random_torchvision,
     "teacher/open-clip": random_open_clip,
     "dataset/images": pictures,

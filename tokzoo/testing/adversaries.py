@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tokzoo.assembly.objective import Objective, detached
 from tokzoo.contracts.interfaces import Adversary
-from tokzoo.testing.modules import assert_finite, assert_losses
+from tokzoo.testing.asserting import assert_finite, assert_losses
 from tokzoo.testing.objectives import (
     RegularizerTrial,
     named_tensors,

@@ -10,18 +10,26 @@ from tokzoo.contracts.errors import Refusal
 from tokzoo.contracts.interfaces import ARModel
 from tokzoo.contracts.outputs import ARLoss, Progress
 from tokzoo.contracts.specs import CodeSpec
-from tokzoo.testing import modules
-from tokzoo.testing.modules import descend
+from tokzoo.testing.codes import random_codes
 from tokzoo.testing.stand_ins import labels_of, stand_in_quantizer, tokens_of
 from tokzoo.testing.subject import BATCH, CLASSES, CannotBuild, Subject
+from tokzoo.testing.trial import Trial, descend
 
 COUNTABLE = (
     CodeSpec((2, 2), (3,)),
     CodeSpec((4,), (3,)),
     CodeSpec((2,), (3, 2)),
+    CodeSpec((2,), (2, 2, 2)),
     CodeSpec((2, 2), (3,), segments=((1, 1), (2, 2))),
+    CodeSpec((3,), (4, 2, 3), vocab_by="position"),
 )
-"""Codes whose every sequence can be asked about: of a grid, a sequence, two levels and two scales."""
+"""Codes whose every sequence can be asked about.
+
+Of a grid, a sequence, levels of unequal and of equal vocabularies, two scales, and with a vocabulary a position.
+"""
+
+HELD = 13
+"""The seed of the quantizer that a model is given."""
 
 PLAIN = {
     "temperature": 1.0,
@@ -37,7 +45,7 @@ PLAIN = {
 """What the usual fields of a sampler are where they change nothing."""
 
 
-class ARTrial(modules.Trial):
+class ARTrial(Trial):
     """A model of certain codes, its weights shaken."""
 
     def __init__(self, subject: Subject, codes: CodeSpec, classes: int | None) -> None:
@@ -52,17 +60,17 @@ class ARTrial(modules.Trial):
 
     def plain(self) -> ARModel:
         """The model as it begins."""
-        held = stand_in_quantizer(self.codes) if self.subject.config.requires else None
+        held = None
+        if self.subject.config.requires:
+            with torch.random.fork_rng(devices=()):  # every model here holds the same
+                torch.manual_seed(HELD)
+                held = stand_in_quantizer(self.codes)
         model: ARModel = self.subject.build(tokens_of(self.codes, self.classes), held)
         return model
 
     def given(self) -> Tensor:
         """Codes."""
-        shape = self.codes.batch_shape(BATCH)
-        if self.codes.vocab_by == "position":
-            return torch.stack([torch.randint(size, (BATCH,)) for size in self.codes.vocab], 1)
-        levels = [torch.randint(size, (BATCH, self.codes.positions)) for size in self.codes.vocab]
-        return torch.stack(levels, -1).view(shape)
+        return random_codes(self.codes, BATCH)
 
     def labels(self, codes: Tensor) -> Tensor | None:
         """Labels int64 ``[B]`` for them, made of each row; None without classes."""
@@ -72,9 +80,9 @@ class ARTrial(modules.Trial):
         """Likelihoods, hidden states, and a sample for a seed made of each row."""
         assert isinstance(module, ARModel)
         labels = self.labels(given)
-        out: ARLoss = module(given, labels)
-        nats = out.nats_per_token if out.exact else None  # an estimate may be drawn
         seeds = given.flatten(1).cumsum(1).sum(1)
+        out: ARLoss = module(given, labels) if module.training else module.likelihood(given, labels, seeds)
+        nats = None if module.training and not out.exact else out.nats_per_token  # in training, an estimate is drawn
         return {
             **({} if nats is None else {"nats_per_token": nats}),
             "features": module.features(given, labels, module.depth),
@@ -133,7 +141,8 @@ def trials(subject: Subject) -> list[ARTrial]:
         ]
         if found:
             return found
-    raise AssertionError(f"refuses {subject.codes}, and codes of every layout: {refusals[0]}")
+    reasons = "; ".join(dict.fromkeys(refusals))
+    raise AssertionError(f"refuses {subject.codes}, and codes of every layout: {reasons}")
 
 
 def countable_trials(subject: Subject) -> list[ARTrial]:
@@ -155,19 +164,13 @@ def countable_trials(subject: Subject) -> list[ARTrial]:
 
 
 def _takes(subject: Subject, codes: CodeSpec, classes: int | None, refusals: list[str]) -> bool:
+    tokens = tokens_of(codes, classes)
+    missing = sorted(subject.config.requires - tokens.provides)
     try:
-        cast(ARConfig, subject.config).accepts(tokens_of(codes, classes))
+        cast(ARConfig, subject.config).accepts(tokens)
     except Refusal as refusal:
         refusals.append(str(refusal))
         return False
-    return True
-
-
-def assert_in_range(samples: Tensor, codes: CodeSpec, count: int) -> None:
-    """Fail unless ``count`` samples are codes of this kind."""
-    found, wanted = f"{samples.dtype} {tuple(samples.shape)}", f"torch.int64 {codes.batch_shape(count)}"
-    assert found == wanted, f"samples are {found}, promised {wanted}"
-    for number, size in enumerate(codes.vocab):
-        these = samples if len(codes.vocab) == 1 else samples[..., number]
-        low, high = int(these.min()), int(these.max())
-        assert 0 <= low <= high < size, f"sampled codes from {low} to {high} in a vocabulary of {size}"
+    if missing:
+        refusals.append(f"needs the capability {missing[0]!r}, which the kit's tokenizer of {codes} does not provide")
+    return not missing

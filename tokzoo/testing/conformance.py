@@ -28,6 +28,7 @@ from tokzoo.testing import (
     metrics,
     quantizers,
     regularizers,
+    starting,
     teachers,
 )
 from tokzoo.testing.subject import CannotBuild, Subject
@@ -51,7 +52,7 @@ SEED = 0
 
 def checks_for(kind: str) -> tuple[Check, ...]:
     """The checks a component of this kind must pass."""
-    return (*any_kind.CHECKS, *CHECKS[kind])
+    return (*any_kind.CHECKS, *CHECKS[kind], *(starting.CHECKS if kind in starting.TRIALS else ()))
 
 
 def run_check(check: Check, subject: Subject) -> None:

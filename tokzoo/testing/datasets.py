@@ -14,7 +14,7 @@ from tokzoo.contracts.configs import DatasetConfig
 from tokzoo.contracts.errors import Broken, TokzooError
 from tokzoo.contracts.interfaces import Crops, Dataset, Split
 from tokzoo.contracts.specs import CROPS, ImageSpec
-from tokzoo.testing.modules import assert_same
+from tokzoo.testing.asserting import assert_same
 from tokzoo.testing.subject import CannotBuild, Subject
 
 LOOKED_AT = 64

@@ -1,36 +1,42 @@
 """What every decoder must keep to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from tokzoo.contracts.capabilities import DecodesFeatureMap
-from tokzoo.contracts.configs import DecoderConfig
+from tokzoo.contracts.configs import Config, DecoderConfig
 from tokzoo.contracts.errors import Refusal
 from tokzoo.contracts.interfaces import Decoder
 from tokzoo.contracts.outputs import Decoded
-from tokzoo.contracts.specs import FEATURE_MAP_DECODING, FeatureMapSpec, HiddenSpec, LatentSpec, Tap
-from tokzoo.testing.modules import (
-    MODULE_CHECKS,
-    Trial,
+from tokzoo.contracts.specs import (
+    FEATURE_MAP_DECODING,
+    LAST_LAYER,
+    PREFIX_DECODING,
+    FeatureMapSpec,
+    HiddenSpec,
+    LatentSpec,
+    Tap,
+)
+from tokzoo.testing.asserting import (
+    CLOSE,
+    assert_all_same,
     assert_finite,
     assert_losses,
+    assert_rows_are_their_own,
     assert_same,
-    gradients_reach_its_parameters,
-    images_of,
-    over,
-    pull,
 )
+from tokzoo.testing.hidden import assert_last_layer, assert_taps_are_served
+from tokzoo.testing.modules import MODULE_CHECKS, gradients_reach_its_parameters, over
+from tokzoo.testing.sharing import encoder_for, shares
 from tokzoo.testing.stand_ins import labels_of
 from tokzoo.testing.subject import BATCH, Subject
+from tokzoo.testing.trial import Trial, images_of, pull, state_of
 
 SIDES = (1, 2, 8, 16)
 """Sides of further square grids it may accept."""
-
-TAPS = (0, 1, 2, 3, 4)
-"""Layers it is asked for; those it does not have it must refuse."""
 
 MAP_CHANNELS = 1024
 """Feature maps are tried with up to so many channels."""
@@ -50,8 +56,11 @@ class DecoderTrial(Trial):
         self.latent, self.taps, self.feature_map = latent, taps, feature_map
 
     def build(self) -> Decoder:
-        """The decoder."""
-        return cast(Decoder, self.subject.build(self.latent, self.subject.image, self.taps))
+        """The decoder; one that shares weights has those of an encoder that it takes."""
+        decoder = cast(Decoder, self.subject.build(self.latent, self.subject.image, self.taps))
+        if shares(decoder):
+            decoder.share(encoder_for(self.subject, self.latent))
+        return decoder
 
     def given(self) -> Tensor:
         """A latent."""
@@ -161,37 +170,89 @@ def losses_are_weighed_scalars(subject: Subject) -> None:
         assert_losses(trial.subject.config, out.losses)
 
 
-def decoding_is_seeded(subject: Subject) -> None:
-    """``decode`` draws from the seeds it is given alone: equal seeds make equal images."""
+def images_are_their_own(subject: Subject) -> None:
+    """Image i that ``decode`` makes depends on ``latent[i]`` and ``seeds[i]`` alone: not on the batch, nor chance."""
     for trial in trials(subject):
-        module, given = trial.trained(), trial.given()
-        images = []
-        for other in (1, 2):
-            torch.manual_seed(other)
+        module, given = cast(Decoder, trial.trained()), trial.given()
+        seeds = 2**40 - 7919 * torch.arange(BATCH)
+
+        @torch.no_grad()
+        def decode(rows: Tensor, module: Decoder = module, given: Tensor = given, seeds: Tensor = seeds) -> Tensor:
+            return module.decode(given[rows], seeds[rows])
+
+        assert_rows_are_their_own(decode, BATCH, "images", "decoded", CLOSE)
+
+
+def sampler_has_defaults(subject: Subject) -> None:
+    """The config's ``sampler`` can be had without fields, and ``decode`` without a sampler does as with that one."""
+    model = _config(subject).sampler
+    assert isinstance(model, type) and issubclass(model, Config), f"sampler is {model!r}, not a class of configs"  # noqa: PT018
+    try:
+        defaults = model()
+    except ValueError as error:
+        raise AssertionError(f"sampler {model.__name__} has a field without a default: {error}") from error
+    for trial in trials(subject):
+        module, given = cast(Decoder, trial.trained()), trial.given()
+        with torch.no_grad():
+            plain, told = module.decode(given, seeds_of(given)), module.decode(given, seeds_of(given), defaults)
+        assert_same(told, plain, "decoded with the sampler's defaults, and without a sampler")
+
+
+def prefixes_are_decoded(subject: Subject) -> None:
+    """One that provides ``prefix_decoding`` makes images of any number of a latent's first positions."""
+    if PREFIX_DECODING not in _config(subject).provides:
+        return
+    wanted = (BATCH, subject.image.channels, *subject.image.size)
+    for trial in trials(subject):
+        module, given = cast(Decoder, trial.trained()), trial.given()
+        for count in range(1, trial.latent.positions + 1):
             with torch.no_grad():
-                images.append(cast(Decoder, module).decode(given, seeds_of(given)))
-        assert_same(images[1], images[0], "decode twice with the same seeds")
+                images = module.decode(given[:, :count], seeds_of(given))
+            found = tuple(images.shape)
+            assert found == wanted, f"decode makes {found} of the first {count} positions, not {wanted}"
+            assert_finite({"the images": images}, f"decode of the first {count} positions")
 
 
 def taps_serve_what_was_promised(subject: Subject) -> None:
     """Built with taps it serves exactly their hidden states, of the promised shapes; without taps, none."""
     for trial in trials(subject):
-        served = {tap: spec for tap in TAPS if (spec := _hidden(trial, tap)) is not None}
-        for taps in {(), *((tap,) for tap in served), tuple(served)}:
+
+        def promised(tap: Tap, trial: DecoderTrial = trial) -> HiddenSpec:
+            return _config(subject).hidden_spec(tap, trial.latent, subject.image)
+
+        def serve(taps: tuple[Tap, ...], trial: DecoderTrial = trial) -> Mapping[Tap, Tensor]:
             tapped = DecoderTrial(subject, trial.latent, taps)
-            hidden = tapped.decoded(tapped.ready(), tapped.given()).hidden
-            found = {tap: tuple(states.shape) for tap, states in hidden.items()}
-            wanted = {tap: (BATCH, served[tap].positions, served[tap].dim) for tap in taps}
-            assert found == wanted, f"built with taps {taps} it serves {found}; hidden_spec promised {wanted}"
-            detached = [tap for tap, states in hidden.items() if not states.requires_grad]
-            assert not detached, f"hidden states at tap {detached[0]} are detached: no gradient comes from them"
+            return tapped.decoded(tapped.ready(), tapped.given()).hidden
+
+        assert_taps_are_served(promised, serve)
 
 
-def _hidden(trial: DecoderTrial, tap: Tap) -> HiddenSpec | None:
-    try:
-        return _config(trial.subject).hidden_spec(tap, trial.latent, trial.subject.image)
-    except Refusal:
-        return None
+def last_layer_is_its_own(subject: Subject) -> None:
+    """One that provides ``last_layer`` names a parameter of its own that the gradient of the images reaches."""
+    if LAST_LAYER not in _config(subject).provides:
+        return
+    for trial in trials(subject):
+        module = trial.ready()
+        assert_last_layer(module, trial.decoded(module, trial.given()).images)
+
+
+def sharing_leaves_the_encoder(subject: Subject) -> None:
+    """``share`` leaves the encoder as it was, and gradients of the images reach the weights they share."""
+    for trial in trials(subject):
+        decoder = cast(Decoder, subject.build(trial.latent, subject.image, ()))
+        if not shares(decoder):
+            return
+        encoder = encoder_for(subject, trial.latent)
+        before, names = state_of(encoder), {id(p): name for name, p in encoder.named_parameters()}
+        decoder.share(encoder)
+        assert_all_same(state_of(encoder), before, "share changes the encoder")
+        replaced = [name for name, p in encoder.named_parameters() if names.get(id(p)) != name]
+        assert not replaced, f"share replaces {replaced[0]} of the encoder, of which others know: take it as it is"
+        shared = [p for p in decoder.parameters() if id(p) in names]
+        assert shared, "after share, none of the encoder's parameters is one of its own"
+        gradients = torch.autograd.grad(trial.loss(decoder.train(), trial.given()), shared, allow_unused=True)
+        missed = [names[id(p)] for p, gradient in zip(shared, gradients, strict=True) if gradient is None]
+        assert not missed, f"no gradient of the images reaches {missed[0]}, which it shares with the encoder"
 
 
 def feature_maps_are_decoded(subject: Subject) -> None:
@@ -235,8 +296,12 @@ CHECKS = (
     specs_agree_with_shapes,
     gradients_reach_the_latent,
     losses_are_weighed_scalars,
-    decoding_is_seeded,
+    images_are_their_own,
+    sampler_has_defaults,
+    prefixes_are_decoded,
     taps_serve_what_was_promised,
+    last_layer_is_its_own,
+    sharing_leaves_the_encoder,
     feature_maps_are_decoded,
     *over(_whole_trials, gradients_reach_its_parameters),
     *over(trials, *MODULE_CHECKS),

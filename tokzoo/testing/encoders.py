@@ -1,5 +1,6 @@
 """What every encoder must keep to."""
 
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -8,9 +9,11 @@ from torch import Tensor, nn
 from tokzoo.contracts.configs import EncoderConfig
 from tokzoo.contracts.errors import Refusal
 from tokzoo.contracts.outputs import Encoded
-from tokzoo.contracts.specs import FeatureMapSpec, LatentSpec
-from tokzoo.testing.modules import MODULE_CHECKS, Trial, gradients_reach_its_parameters, images_of, over
+from tokzoo.contracts.specs import LAST_LAYER, FeatureMapSpec, LatentSpec, Tap
+from tokzoo.testing.hidden import assert_last_layer, assert_taps_are_served
+from tokzoo.testing.modules import MODULE_CHECKS, gradients_reach_its_parameters, over
 from tokzoo.testing.subject import BATCH, Subject
+from tokzoo.testing.trial import Trial, images_of
 
 ASKED = (1, 6)
 """Channels it is asked to project to, as by quantizers with such codes."""
@@ -19,14 +22,14 @@ ASKED = (1, 6)
 class EncoderTrial(Trial):
     """An encoder of the subject's images, asked for so many channels (None: its own choice)."""
 
-    def __init__(self, subject: Subject, channels: int | None) -> None:
-        self.channels = channels
+    def __init__(self, subject: Subject, channels: int | None, taps: tuple[Tap, ...] = ()) -> None:
+        self.channels, self.taps = channels, taps
         self.latent = _config(subject).latent_spec(subject.image, channels)
         super().__init__(subject, f"{subject.image} to {self.latent}")
 
     def build(self) -> nn.Module:
         """The encoder."""
-        return cast(nn.Module, self.subject.build(self.subject.image, self.latent))
+        return cast(nn.Module, self.subject.build(self.subject.image, self.latent, self.taps))
 
     def given(self) -> Tensor:
         """Images."""
@@ -43,7 +46,7 @@ def _config(subject: Subject) -> EncoderConfig:
     return subject.config
 
 
-def _trials(subject: Subject) -> list[EncoderTrial]:
+def trials(subject: Subject) -> list[EncoderTrial]:
     """One of those a quantizer may ask for, if it can be asked."""
     return _every_trial(subject)[-1:]
 
@@ -90,8 +93,30 @@ def _check_shapes(out: Encoded, latent: LatentSpec, feature_map: FeatureMapSpec 
     )
 
 
+def taps_serve_what_was_promised(subject: Subject) -> None:
+    """Built with taps it serves exactly their hidden states, of the promised shapes; without taps, none."""
+
+    def serve(taps: tuple[Tap, ...]) -> Mapping[Tap, Tensor]:
+        trial = EncoderTrial(subject, None, taps)
+        out: Encoded = trial.ready()(trial.given())
+        return out.hidden
+
+    assert_taps_are_served(lambda tap: _config(subject).hidden_spec(tap, subject.image), serve)
+
+
+def last_layer_is_its_own(subject: Subject) -> None:
+    """One that provides ``last_layer`` names a parameter of its own that the gradient of the latent reaches."""
+    if LAST_LAYER not in _config(subject).provides:
+        return
+    for trial in trials(subject):
+        module = trial.ready()
+        assert_last_layer(module, module(trial.given()).latent)
+
+
 CHECKS = (
     latent_spec_honours_the_channels_asked_for,
     specs_agree_with_shapes,
-    *over(_trials, gradients_reach_its_parameters, *MODULE_CHECKS),
+    taps_serve_what_was_promised,
+    last_layer_is_its_own,
+    *over(trials, gradients_reach_its_parameters, *MODULE_CHECKS),
 )

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from tokzoo.contracts.interfaces import ARModel
 from tokzoo.contracts.specs import CodeSpec
-from tokzoo.testing.ar_trials import ARTrial, assert_in_range, countable_trials, sampler_of
+from tokzoo.testing.ar_trials import ARTrial, countable_trials, sampler_of
+from tokzoo.testing.codes import assert_codes, sizes_of
 from tokzoo.testing.subject import Subject
 
 SAMPLES = 4096
@@ -30,7 +31,7 @@ def likelihoods_add_up_to_one(subject: Subject) -> None:
         for label in (None,) if trial.classes is None else (0, trial.classes - 1):
             probabilities = _probabilities(model, trial, label)
             if probabilities is None:
-                return
+                continue
             total = probabilities.sum().item()
             right = abs(total - 1) <= NORMALISED
             assert right, (
@@ -43,13 +44,13 @@ def samples_follow_the_likelihood(subject: Subject) -> None:
     for trial in countable_trials(subject):
         model = trial.evaluated()
         label = None if trial.classes is None else 1
-        probabilities = _probabilities(model, trial, label)
-        if probabilities is None:
-            return
         labels = None if label is None else torch.full((SAMPLES,), label)
         with torch.no_grad():
             samples = model.sample(labels, sampler_of(subject), torch.arange(SAMPLES))
-        assert_in_range(samples, trial.codes, SAMPLES)
+        assert_codes(samples, trial.codes, SAMPLES, "samples")
+        probabilities = _probabilities(model, trial, label)
+        if probabilities is None:
+            continue
         chance = chance_of(numbers_of(samples, trial.codes), probabilities)
         assert chance >= UNLIKELY, (
             f"{SAMPLES} samples do not follow the model's own likelihood ({trial.what}; chi-square p = {chance:.1e}): "
@@ -59,28 +60,24 @@ def samples_follow_the_likelihood(subject: Subject) -> None:
 
 def sequences_of(codes: CodeSpec) -> Tensor:
     """Every possible image's codes, ``[S, M]`` or ``[S, M, L]``, in the order of :func:`numbers_of`."""
-    every = torch.tensor(list(itertools.product(*map(range, _sizes(codes)))))
+    every = torch.tensor(list(itertools.product(*map(range, sizes_of(codes)))))
     return every.view(codes.batch_shape(len(every)))
 
 
 def numbers_of(samples: Tensor, codes: CodeSpec) -> Tensor:
     """The place of each of ``[B, …]`` among all sequences."""
     numbers = torch.zeros(len(samples), dtype=torch.int64)
-    for size, column in zip(_sizes(codes), samples.flatten(1).unbind(1), strict=True):
+    for size, column in zip(sizes_of(codes), samples.flatten(1).unbind(1), strict=True):
         numbers = numbers * size + column
     return numbers
-
-
-def _sizes(codes: CodeSpec) -> tuple[int, ...]:
-    """The vocabulary of each token."""
-    return codes.vocab if codes.vocab_by == "position" else codes.vocab * codes.positions
 
 
 @torch.no_grad()
 def _probabilities(model: ARModel, trial: ARTrial, label: int | None) -> Tensor | None:
     """The probability of every sequence, float64 ``[S]``; None where the model tells none."""
     sequences = sequences_of(trial.codes)
-    out = model(sequences, None if label is None else torch.full((len(sequences),), label))
+    labels = None if label is None else torch.full((len(sequences),), label)
+    out = model.likelihood(sequences, labels, torch.arange(len(sequences)))
     if out.nats_per_token is None or not out.exact:
         return None
     nats: Tensor = out.nats_per_token.double()

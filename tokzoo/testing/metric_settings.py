@@ -1,7 +1,9 @@
 """A metric under test: the tokenizer it judges, and batches of its stage."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -19,12 +21,15 @@ from tokzoo.contracts.interfaces import (
     RepresentationProbe,
 )
 from tokzoo.contracts.outputs import ARLoss
-from tokzoo.contracts.specs import Chain, CodeSpec, ImageSpec
+from tokzoo.contracts.specs import PREFIX_DECODING, Chain, CodeSpec, ImageSpec
 from tokzoo.recipes.resolver import Resolver
 from tokzoo.recipes.tree import Tree
-from tokzoo.testing import modules
-from tokzoo.testing.stand_ins import Unigram, grey, stand_in_tokenizer
+from tokzoo.testing.codes import random_codes
+from tokzoo.testing.stand_in_ar import Unigram
+from tokzoo.testing.stand_in_quantizers import QUANTIZERS
+from tokzoo.testing.stand_ins import grey, stand_in_tokenizer
 from tokzoo.testing.subject import CLASSES, CannotBuild, Subject
+from tokzoo.testing.trial import state_of
 
 IMAGES = 12
 """In a batch."""
@@ -78,7 +83,7 @@ def _config(subject: Subject) -> MetricConfig:
 
 def _codes(chain: Chain, count: int) -> Tensor:
     assert chain.codes is not None
-    return torch.randint(chain.codes.vocab[0], chain.codes.batch_shape(count))
+    return random_codes(chain.codes, count)
 
 
 def _labels(chain: Chain, count: int) -> Tensor | None:
@@ -98,7 +103,15 @@ def _reconstruction(chain: Chain) -> ReconstructionBatch:
     noise = torch.linspace(0.02, 0.5, IMAGES)[:, None, None, None]
     reconstructions = (images + noise * torch.randn_like(images)).clamp(-1.0, 1.0)
     codes = None if chain.codes is None else _codes(chain, IMAGES)
-    return ReconstructionBatch(images, reconstructions, codes, _labels(chain, IMAGES))
+    ordered = PREFIX_DECODING in chain.provides
+    from_prefix = partial(_blurred, reconstructions) if ordered else None
+    return ReconstructionBatch(images, reconstructions, codes, _labels(chain, IMAGES), from_prefix)
+
+
+def _blurred(images: Tensor, count: int) -> Tensor:
+    """What a few of the tokens might tell."""
+    side = max(1, math.isqrt(count))
+    return F.interpolate(F.adaptive_avg_pool2d(images, side), images.shape[2:])
 
 
 def _likelihood(chain: Chain) -> LikelihoodBatch:
@@ -135,6 +148,9 @@ BATCHES: dict[str, Callable[[Chain], Given]] = {
 }
 """What each stage gives."""
 
+HUGE = 2**36
+"""A vocabulary of which there is no table."""
+
 ONCE = (RepresentationProbe, EfficiencyProbe)
 """Given once, and whole."""
 
@@ -159,6 +175,14 @@ def setting(subject: Subject) -> Setting:
         names = ", ".join(sorted(_config(subject).datasets or ()))
         raise CannotBuild(f"means something on {names} alone, and no such dataset is here")
     raise AssertionError(f"refuses every tokenizer it was offered: {refusals[0]}")
+
+
+def codes_settings(subject: Subject) -> list[Setting]:
+    """The metric in tokenizers of every kind of codes, and of more codes than can be counted one by one."""
+    image, classes = _offered(subject)[0]
+    chains = [stand_in_tokenizer(image, classes, name).chain for name in QUANTIZERS]
+    huge = dataclasses.replace(chains[0], codes=CodeSpec((4, 4), (HUGE,)))
+    return [Setting(subject, chain) for chain in (*chains, huge) if chain.codes is not None]
 
 
 def _offered(subject: Subject) -> list[tuple[ImageSpec, int | None]]:
@@ -186,7 +210,10 @@ def rows_of(batch: Given, rows: Tensor) -> Given:
         nats = batch.loss.nats_per_token[rows]
         return LikelihoodBatch(ARLoss(nats.mean(), nats, batch.loss.exact), batch.codes)
     fields = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
-    return type(batch)(**{name: value[rows] if isinstance(value, Tensor) else value for name, value in fields.items()})
+    some = {name: value[rows] if isinstance(value, Tensor) else value for name, value in fields.items()}
+    if some.get("from_prefix") is not None:
+        some["from_prefix"] = partial(_blurred, some["reconstructions"])
+    return type(batch)(**some)
 
 
 def contents_of(batch: Given) -> dict[str, Tensor]:
@@ -196,7 +223,7 @@ def contents_of(batch: Given) -> dict[str, Tensor]:
         shown = {"loss": batch.loss.loss, "nats_per_token": batch.loss.nats_per_token}
     found = {name: value.clone() for name, value in shown.items() if isinstance(value, Tensor)}
     for name, part in modules_of(batch):
-        found |= {f"{name}.{key}": tensor for key, tensor in modules.state_of(part).items()}
+        found |= {f"{name}.{key}": tensor for key, tensor in state_of(part).items()}
     return found
 
 

@@ -11,21 +11,28 @@ import torch
 
 from tokzoo.contracts.configs import MetricConfig
 from tokzoo.contracts.errors import Refusal, describe
-from tokzoo.contracts.interfaces import EfficiencyProbe, GenerationBatch, ReconstructionBatch, RepresentationProbe
+from tokzoo.contracts.interfaces import (
+    EfficiencyProbe,
+    GenerationBatch,
+    LikelihoodBatch,
+    ReconstructionBatch,
+    RepresentationProbe,
+)
 from tokzoo.contracts.outputs import ARLoss
 from tokzoo.contracts.specs import MetricInfo
+from tokzoo.testing.asserting import assert_same
 from tokzoo.testing.metric_settings import (
     BATCHES,
     IMAGES,
     ONCE,
     Setting,
+    codes_settings,
     contents_of,
     modules_of,
     rows_of,
     setting,
     update,
 )
-from tokzoo.testing.modules import assert_same
 from tokzoo.testing.subject import Subject
 
 ID = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
@@ -90,6 +97,22 @@ def _assert_declared(subject: Subject, found: Mapping[str, Any]) -> None:
         right = isinstance(value, int | float) and not isinstance(value, bool)
         assert right, f"{name} is a {type(value).__name__}, not a number"
         assert math.isfinite(value), f"{name} is {value}"
+
+
+def works_with_codes_of_any_kind(subject: Subject) -> None:
+    """It measures levels of codes, scales, a vocabulary for each position, and 2^36 codes; or refuses them."""
+    if not isinstance(setting(subject).batch(), ReconstructionBatch | LikelihoodBatch):
+        return
+    for place in codes_settings(subject):
+        try:
+            found = place.measured([place.batch()])
+        except Refusal:
+            continue
+        except Exception as error:
+            raise AssertionError(
+                f"fails with {place.chain.codes}, instead of refusing them: {describe(error)}"
+            ) from error
+        _assert_declared(subject, found)
 
 
 def batches_do_not_matter(subject: Subject) -> None:
@@ -180,6 +203,7 @@ CHECKS = (
     reports_are_well_formed,
     protocol_is_json,
     numbers_are_those_declared,
+    works_with_codes_of_any_kind,
     batches_do_not_matter,
     instances_share_nothing,
     what_it_is_shown_stays,

@@ -1,182 +1,14 @@
-"""What the checks of all modules share: a component built for an input it takes, trained a little, and asked.
-
-A kind says in a :class:`Trial` how its components are built, what they are given and what they answer. The checks here
-hold for any of them; :func:`over` makes them checks of a kind.
-"""
+"""Checks that hold for every module, whatever its kind; :func:`over` makes them checks of a kind."""
 
 import functools
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from typing import ClassVar
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
-from tokzoo.contracts.configs import ComponentConfig
-from tokzoo.contracts.outputs import Progress
-from tokzoo.contracts.specs import ImageSpec
-from tokzoo.nn.distributed import gather_batch
-from tokzoo.testing.subject import BATCH, Subject
-
-Answers = Mapping[str, Tensor]
-
-CLOSE = 1e-4
-"""How far answers may differ where only the order of additions does, as a part of the largest."""
-
-BUDGET = 1_000_000
-"""Steps of the budget that trainings here pretend to: longer than any warm-up."""
-
-RATE = 1e-2
-
-
-class Trial(ABC):
-    """A component of a kind, and how it is used.
-
-    Attributes:
-        what: the shapes it is built for, in words.
-        steps: which steps of the budget :meth:`trained` takes.
-        half: whether what comes before it hands on bfloat16 under autocast.
-    """
-
-    steps: ClassVar[tuple[int, ...]] = (0, BUDGET - 1)
-    half: ClassVar[bool] = False
-
-    def __init__(self, subject: Subject, what: str) -> None:
-        self.subject = subject
-        self.what = what
-
-    @abstractmethod
-    def build(self) -> nn.Module:
-        """A new module, on torch's current device, initialised from its global generator."""
-
-    @abstractmethod
-    def given(self) -> Tensor:
-        """An input ``[BATCH, ...]`` on torch's current device, drawn from its global generator.
-
-        A row must hold all that its answers depend on: labels, for instance, are made from the row.
-        """
-
-    @abstractmethod
-    def answers(self, module: nn.Module, given: Tensor) -> dict[str, Tensor]:
-        """What the module is there for, by name: tensors with a row for each row given."""
-
-    def ready(self) -> nn.Module:
-        """A new module in training mode, in the midst of its training."""
-        return self.build().train()
-
-    def loss(self, module: nn.Module, given: Tensor) -> Tensor:
-        """A scalar to train it by."""
-        return pull(self.answers(module, given))
-
-    def step(self, module: nn.Module, given: Tensor, progress: Progress) -> None:
-        """One training step, on the batch given."""
-        descend(module, self.loss(module, given))
-
-    def train(self, module: nn.Module, steps: Iterable[int], seed: int = 0) -> None:
-        """Take training steps, each from a seed of its own, as the training loop does."""
-        module.train()
-        for step in steps:
-            torch.manual_seed(seed + step)
-            self.step(module, self.given(), Progress(step, BUDGET))
-
-    def trained(self, seed: int = 0) -> nn.Module:
-        """A module built from a seed and trained for a few steps, in eval mode."""
-        torch.manual_seed(seed)
-        module = self.build()
-        self.train(module, self.steps, seed)
-        return module.eval()
-
-
-def images_of(image: ImageSpec) -> Tensor:
-    """Images ``[BATCH, C, H, W]`` in [-1, 1], each of another contrast, so that batch statistics would show."""
-    contrast = torch.arange(1, BATCH + 1)[:, None, None, None] / BATCH
-    return (torch.rand(BATCH, image.channels, *image.size) * 2 - 1) * contrast
-
-
-def pull(answers: Answers) -> Tensor:
-    """A scalar whose gradient draws every number of the answers in a random direction."""
-    return sum((a * torch.randn_like(a)).mean() for a in answers.values() if a.is_floating_point())  # type: ignore[return-value]
-
-
-def descend(module: nn.Module, loss: Tensor) -> None:
-    """One step of gradient descent, with gradients averaged over ranks."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    if not parameters or not loss.requires_grad:
-        return
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    with torch.no_grad():
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            if gradient is not None:
-                parameter.sub_(RATE * gather_batch(gradient[None]).mean(0))
-
-
-@torch.no_grad()
-def eval_answers(trial: Trial, module: nn.Module, given: Tensor) -> dict[str, Tensor]:
-    """Its answers in eval mode, without a graph."""
-    return trial.answers(module.eval(), given)
-
-
-def state_of(module: nn.Module) -> dict[str, Tensor]:
-    """A copy of every parameter and buffer, also of those no state dict holds."""
-    return {name: tensor.detach().clone() for name, tensor in (*module.named_parameters(), *module.named_buffers())}
-
-
-def set_state(module: nn.Module, state: Answers) -> None:
-    """Overwrite every parameter and buffer."""
-    with torch.no_grad():
-        for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-            tensor.copy_(state[name])
-
-
-def assert_same(found: Tensor, wanted: Tensor, what: str, tolerance: float = 0.0) -> None:
-    """Fail with ``what`` unless two tensors are equal.
-
-    Args:
-        found: any tensor.
-        wanted: a tensor of the same shape and dtype.
-        what: says what should have been equal.
-        tolerance: how far numbers may differ, as a part of the largest wanted one; integers are equal or not.
-    """
-    described = [f"{t.dtype} {tuple(t.shape)}" for t in (found, wanted)]
-    assert described[0] == described[1], f"{what}: {described[0]} instead of {described[1]}"
-    if not found.numel() or torch.equal(found, wanted):
-        return
-    if not found.is_floating_point():
-        raise AssertionError(f"{what}: {int((found != wanted).sum())} of {found.numel()} differ")
-    # Written so that a NaN fails, unless both have it; so do infinities.
-    apart = (found - wanted).abs().masked_fill((found == wanted) | (found.isnan() & wanted.isnan()), 0.0)
-    difference, scale = apart.max().item(), wanted.abs().max().item()
-    same = difference <= tolerance * scale or difference == 0
-    assert same, f"{what}: differs by up to {difference:.1e}, in numbers up to {scale:.1e}"
-
-
-def assert_all_same(found: Answers, wanted: Answers, what: str, tolerance: float = 0.0) -> None:
-    """:func:`assert_same` for tensors by name."""
-    assert found.keys() == wanted.keys(), f"{what}: {sorted(found)} instead of {sorted(wanted)}"
-    for name, tensor in wanted.items():
-        assert_same(found[name], tensor, f"{what}: {name}", tolerance)
-
-
-def assert_finite(tensors: Mapping[str, Tensor | None], what: str) -> None:
-    """Fail with ``what`` where one of the tensors holds a NaN or an infinity."""
-    for name, tensor in tensors.items():
-        assert tensor is None or bool(tensor.isfinite().all()), f"{what}: {name} is not finite"
-
-
-def assert_losses(config: ComponentConfig, losses: Answers) -> None:
-    """Fail unless losses are finite scalars that training can descend, each weighed by the config."""
-    for name, loss in losses.items():
-        assert loss.ndim == 0, f"loss {name!r} must be a scalar and has the shape {tuple(loss.shape)}"
-        assert_finite({repr(name): loss}, "losses")
-        assert loss.requires_grad, f"loss {name!r} is detached: no gradient comes from it"
-        try:
-            weight = config.weight_of(name)
-        except Exception as error:
-            raise AssertionError(
-                f"weight_of({name!r}) raised {type(error).__name__}: it must weigh this loss"
-            ) from error
-        right = isinstance(weight, int | float) and not isinstance(weight, bool)
-        assert right, f"weight_of({name!r}) gives {weight!r}, not a number"
+from tokzoo.testing.asserting import CLOSE, assert_all_same, assert_finite
+from tokzoo.testing.subject import Subject
+from tokzoo.testing.trial import Answers, Trial, eval_answers, set_state, state_of
 
 
 def gradients_reach_its_parameters(trial: Trial) -> None:
@@ -246,7 +78,10 @@ def state_dict_holds_everything(trial: Trial) -> None:
     """A new module that loads a trained one's state dict answers as the trained one does."""
     module = trial.trained(seed=1)
     torch.manual_seed(2)
-    other = trial.build()
+    other = trial.empty()
+    kept, room = ({name: tuple(t.shape) for name, t in one.state_dict().items()} for one in (module, other))
+    apart = sorted(name for name in {*kept, *room} if kept.get(name) != room.get(name))
+    assert not apart, f"once trained, its state dict has another {apart[0]} than when it was built: it cannot be loaded"
     other.load_state_dict(module.state_dict())
     given = trial.given()
     torch.manual_seed(3)
@@ -258,9 +93,9 @@ def state_dict_holds_everything(trial: Trial) -> None:
 def training_is_seeded(trial: Trial) -> None:
     """Built and trained twice from one seed of torch's global generator, it is the same to the last bit."""
     torch.manual_seed(4)
-    first = trial.build()
+    first = trial.begun()
     torch.manual_seed(4)
-    second = trial.build()
+    second = trial.begun()
     assert_all_same(state_of(second), state_of(first), "built twice from one seed")
     for module in (first, second):
         trial.train(module, trial.steps)
@@ -274,14 +109,24 @@ def training_is_seeded(trial: Trial) -> None:
     assert_all_same(answers[1], answers[0], "answered twice from one seed in training mode")
 
 
+def building_leaves_the_seed(trial: Trial) -> None:
+    """Building it does not seed torch's global generator: others are drawn from it too."""
+    states = []
+    for seed in (10, 11):
+        torch.manual_seed(seed)
+        trial.build()
+        states.append(torch.get_rng_state())
+    assert not torch.equal(*states), "building it seeds torch's global generator, so that all runs draw the same"
+
+
 def training_resumes_exactly(trial: Trial) -> None:
     """All that a training step depends on is in parameters and buffers: a copy of them goes on as the original does."""
     half = -(-len(trial.steps) // 2)
     torch.manual_seed(7)
-    module = trial.build()
+    module = trial.begun()
     trial.train(module, trial.steps[:half])
     torch.manual_seed(8)
-    resumed = trial.build()
+    resumed = trial.begun()
     set_state(resumed, state_of(module))
     for one in (module, resumed):
         trial.train(one, trial.steps[half:])
@@ -290,7 +135,7 @@ def training_resumes_exactly(trial: Trial) -> None:
 
 def input_is_left_alone(trial: Trial) -> None:
     """It does not write into the tensor it is given."""
-    module = trial.build()
+    module = trial.begun()
     given = trial.given()
     for mode in (False, True):
         shown = given.clone()
@@ -317,6 +162,7 @@ MODULE_CHECKS: tuple[Callable[[Trial], None], ...] = (
     autocast_stays_finite,
     state_dict_holds_everything,
     training_is_seeded,
+    building_leaves_the_seed,
     training_resumes_exactly,
     input_is_left_alone,
     eval_changes_no_state,

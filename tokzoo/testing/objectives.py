@@ -1,6 +1,6 @@
 """A regularizer in an objective of the kit's own tokenizer, and the steps of both as the training loop takes them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -14,8 +14,7 @@ from tokzoo.contracts.outputs import Pass, Progress, View
 from tokzoo.contracts.specs import Chain, ImageSpec, Layout
 from tokzoo.recipes.models import Recipe
 from tokzoo.recipes.solver import solve
-from tokzoo.testing import modules
-from tokzoo.testing.modules import BUDGET, descend, images_of
+from tokzoo.testing.stand_in_quantizers import QUANTIZERS
 from tokzoo.testing.stand_ins import (
     LAYOUTS,
     PROVIDED,
@@ -27,26 +26,42 @@ from tokzoo.testing.stand_ins import (
     with_stand_ins,
 )
 from tokzoo.testing.subject import CLASSES, CannotBuild, Subject, started
+from tokzoo.testing.trial import BUDGET, Trial, descend, images_of
 
 ROLE = "tested"
 
 
-class RegularizerTrial(modules.Trial):
+class RegularizerTrial(Trial):
     """A regularizer in an objective beside a squared error, where its gate is open."""
 
     def __init__(self, subject: Subject, recipe: Recipe, chain: Chain) -> None:
-        super().__init__(subject, f"in a tokenizer whose latent is a {chain.latent.layout}, on a {chain.image}")
+        codes = chain.codes or "no codes"
+        where = f"in a tokenizer whose latent is a {chain.latent.layout}, with {codes}, on a {chain.image}"
+        super().__init__(subject, where)
         self.recipe, self.chain = recipe, chain
         self.progress = open_progress(cast(RegularizerConfig, subject.config))
-        self.steps = (self.progress.step, self.progress.step)  # type: ignore[misc]
+        first, config = self.progress.step, cast(RegularizerConfig, subject.config)
+        # On other images, if it is active for longer than a step.
+        second = first + Progress(first + 1, BUDGET).is_open(config.start, config.stop)
+        self.steps = (first, second)  # type: ignore[misc]
 
     def build(self) -> Objective:
         """The objective."""
         tokenizer = Tokenizer(self.recipe, self.chain)
         error = Squared(SquaredConfig(), self.chain)
-        objective = Objective(tokenizer, {"error": error, ROLE: self.subject.build(self.chain)})
-        started(objective.start)
-        return objective
+        return Objective(tokenizer, {"error": error, ROLE: self.subject.build(self.chain)})
+
+    def start(self, module: nn.Module) -> None:
+        """As where training begins."""
+        started(cast(Objective, module).start)
+
+    def begun(self) -> Objective:
+        """The objective, started."""
+        return cast(Objective, super().begun())
+
+    def empty(self) -> Objective:
+        """One that is started: without training there is none."""
+        return self.begun()
 
     def given(self) -> Tensor:
         """Images."""
@@ -54,7 +69,7 @@ class RegularizerTrial(modules.Trial):
 
     def ready(self) -> Objective:
         """The objective as the training loop has it."""
-        objective = self.build().train()
+        objective = self.begun().train()
         keep_teachers_frozen(objective)
         return objective
 
@@ -118,9 +133,19 @@ def trials(subject: Subject) -> list[RegularizerTrial]:
     raise AssertionError(f"refuses the kit's tokenizer with a grid and with a sequence: {refusals[0]}")
 
 
-def _trial(subject: Subject, layout: Layout, image: ImageSpec) -> RegularizerTrial:
+def codes_trials(subject: Subject) -> Iterator[RegularizerTrial]:
+    """The regularizer in a tokenizer of each kind of codes that it accepts beside one code a position."""
+    for image in dict.fromkeys(trial.chain.image for trial in trials(subject)):
+        for quantizer in QUANTIZERS:
+            try:
+                yield _trial(subject, "grid", image, quantizer)
+            except Refusal:
+                continue
+
+
+def _trial(subject: Subject, layout: Layout, image: ImageSpec, quantizer: str = "nearest") -> RegularizerTrial:
     catalogue = with_stand_ins(subject.catalogue)
-    recipe = stand_in_recipe(layout, catalogue).model_copy(update={"regularizers": {ROLE: subject.slot}})
+    recipe = stand_in_recipe(layout, catalogue, quantizer).model_copy(update={"regularizers": {ROLE: subject.slot}})
     return RegularizerTrial(subject, recipe, solve(recipe, image, CLASSES, catalogue))
 
 

@@ -12,16 +12,19 @@ from torch import Tensor, nn
 from tokzoo.assembly.build import build_teacher, shared_teachers
 from tokzoo.assembly.objective import Objective
 from tokzoo.contracts.configs import RegularizerConfig
-from tokzoo.contracts.errors import Refusal
-from tokzoo.contracts.interfaces import Adversary, ImageTerm
+from tokzoo.contracts.errors import Refusal, describe
+from tokzoo.contracts.interfaces import Adversary, ImageTerm, Regularizer
 from tokzoo.contracts.outputs import View
+from tokzoo.registry.component import load_target
 from tokzoo.testing import modules
 from tokzoo.testing.adversaries import ADVERSARY_CHECKS
+from tokzoo.testing.asserting import assert_finite, assert_losses, assert_same
 from tokzoo.testing.counting import assert_counted_without_memory
-from tokzoo.testing.modules import assert_finite, assert_losses, assert_same, over
+from tokzoo.testing.modules import over
 from tokzoo.testing.objectives import (
     RegularizerTrial,
     adversary_losses,
+    codes_trials,
     freeze,
     named_tensors,
     own_parameters,
@@ -32,6 +35,7 @@ from tokzoo.testing.objectives import (
     walk,
 )
 from tokzoo.testing.subject import Subject
+from tokzoo.testing.trial import state_of
 
 NOISE = 0.3
 DRAWS = 4
@@ -126,6 +130,66 @@ def _terms(objective: Objective, trial: RegularizerTrial) -> Mapping[str, Tensor
     return named_tensors(terms, "terms")
 
 
+def taps_are_named(subject: Subject) -> None:
+    """``taps`` and ``encoder_taps`` give tuples of layer numbers and names."""
+    config = cast(RegularizerConfig, subject.config)
+    for which, taps in {"taps": config.taps(), "encoder_taps": config.encoder_taps()}.items():
+        right = isinstance(taps, tuple) and all(isinstance(tap, int | str) for tap in taps)
+        assert right, f"{which} gives {taps!r}, not a tuple of layer numbers and names"
+
+
+def works_with_codes_of_any_kind(subject: Subject) -> None:
+    """A step is finite with levels of codes, with scales, with a vocabulary for each position, and without codes.
+
+    Or ``accepts`` refuses them. What only compares images is not asked.
+    """
+    if _sees_images_alone(load_target(subject.slot.entry.spec)):
+        return
+    for trial in codes_trials(subject):
+        objective = trial.ready()
+        try:
+            losses = tokenizer_losses(objective, trial.given(), trial.progress)
+        except Exception as error:
+            raise AssertionError(f"its config accepts what it then cannot work with ({trial.what}): {error}") from error
+        assert_finite({"the loss": losses.total}, trial.what)
+        losses.total.backward()
+
+
+def _sees_images_alone(target: Any) -> bool:
+    """Whether nothing of it but its distance between images is its own."""
+    inherited = ("terms", "views", "transform", "adapt")
+    return issubclass(target, ImageTerm) and all(
+        getattr(target, name) is getattr(ImageTerm, name) for name in inherited
+    )
+
+
+def factor_is_a_detached_scalar(subject: Subject) -> None:
+    """``adapt`` gives None or a factor that is a finite scalar without a graph, and leaves that of its terms usable."""
+    for trial in trials(subject):
+        objective = trial.ready()
+        part = regularizer_of(objective)
+        if type(part).adapt is Regularizer.adapt:
+            return
+        state, _ = walk(objective, trial.given(), trial.progress)
+        own = sum((subject.config.weight_of(name) * term for name, term in part.terms(state).items()), torch.zeros(()))
+        assert state.quantized is not None
+        others = {
+            "error": objective.by_role["error"].terms(state)[""],
+            "quantizer": torch.stack([*state.quantized.losses.values()]).sum(),
+        }
+        factor = part.adapt(own, others, state)
+        if factor is None:
+            continue
+        assert isinstance(factor, Tensor), f"adapt gives a {type(factor).__name__}, not a tensor or None"
+        assert factor.ndim == 0, f"adapt gives the shape {tuple(factor.shape)}, not a scalar"
+        assert not factor.requires_grad, "the factor of adapt has a graph: detach it"
+        assert_finite({"the factor": factor}, "adapt")
+        try:
+            (factor * own + others["error"]).backward()
+        except RuntimeError as error:
+            raise AssertionError(f"after adapt nothing can be learned from the terms: {describe(error)}") from error
+
+
 def trained_parameters_get_gradients(subject: Subject) -> None:
     """Every parameter it leaves to the tokenizer's optimizer gets a gradient from its terms or its views."""
     for trial in trials(subject):
@@ -145,7 +209,7 @@ def trained_parameters_get_gradients(subject: Subject) -> None:
 def distance_grows_with_noise(subject: Subject) -> None:
     """The distance of images from themselves is finite, and not larger than from the same images with noise."""
     for trial in trials(subject):
-        part = regularizer_of(trial.build().eval())
+        part = regularizer_of(trial.begun().eval())
         if not isinstance(part, ImageTerm):
             return
         same, noisy = [], []
@@ -194,11 +258,11 @@ def teachers_are_not_trained(subject: Subject) -> None:
         for name, parameter in regularizer_of(objective).named_parameters():
             trained = parameter.requires_grad and any(_is_of(parameter, teacher) for teacher in theirs)
             assert not trained, f"trains {name}, which is its teacher's: get it from tokzoo.build_teacher"
-        before = [modules.state_of(teacher) for teacher in theirs]
+        before = [state_of(teacher) for teacher in theirs]
         trial.step(objective, trial.given(), trial.progress)
         for teacher, state in zip(theirs, before, strict=True):
             assert not teacher.training, "its teacher is in training mode while it trains"
-            for name, tensor in modules.state_of(teacher).items():
+            for name, tensor in state_of(teacher).items():
                 assert_same(tensor, state[name], f"a training step changes {name} of its teacher")
 
 
@@ -227,6 +291,9 @@ CHECKS = (
     terms_are_scalars,
     terms_reach_the_tokenizer,
     trained_parameters_get_gradients,
+    taps_are_named,
+    works_with_codes_of_any_kind,
+    factor_is_a_detached_scalar,
     distance_grows_with_noise,
     leaves_no_graph,
     *ADVERSARY_CHECKS,
@@ -237,6 +304,7 @@ CHECKS = (
         modules.autocast_stays_finite,
         modules.state_dict_holds_everything,
         modules.training_is_seeded,
+        modules.building_leaves_the_seed,
         modules.training_resumes_exactly,
         modules.input_is_left_alone,
     ),

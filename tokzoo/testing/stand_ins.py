@@ -1,24 +1,23 @@
 """The kit's own small tokenizer, in which a regularizer or a metric is tried: the kit needs no plugin.
 
 Its parts are named ``tokzoo-testing/…``. Its latent is a grid or a sequence; whatever tap it is asked for, the decoder
-serves a 4×4 grid of hidden states, which is also its feature map and has the shape of the encoder's.
+serves a 4×4 grid of hidden states, which is also its feature map and has the shape of the encoder's, as do the
+encoder's own taps.
 """
 
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.contracts.configs import DecoderConfig, EncoderConfig, ImageTermConfig, QuantizerConfig
 from tokzoo.contracts.errors import Refusal
-from tokzoo.contracts.interfaces import ARModel, Decoder, Encoder, ImageTerm, Quantizer
-from tokzoo.contracts.outputs import ARLoss, Assignment, Decoded, Encoded, Progress, Quantized
+from tokzoo.contracts.interfaces import Decoder, Encoder, ImageTerm, Quantizer
+from tokzoo.contracts.outputs import Decoded, Encoded
 from tokzoo.contracts.specs import (
-    ASSIGNMENT,
     FEATURE_MAP_DECODING,
+    LAST_LAYER,
     CodeSpec,
     FeatureMapSpec,
     HiddenSpec,
@@ -34,17 +33,19 @@ from tokzoo.recipes.solver import solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue, Entry
 from tokzoo.registry.component import ComponentSpec
+from tokzoo.testing.stand_in_quantizers import DIM, QUANTIZERS, NearestConfig, quantizer_of
 
 PREFIX = "tokzoo-testing"
 LAYOUTS: tuple[Layout, ...] = ("grid", "sequence")
-SIDE, WIDTH, TOKENS, DIM, CODES = 4, 12, 8, 4, 32
-"""The grid's side, the width of its feature maps, the length of its sequence, the codebook's dimension and size."""
+SIDE, WIDTH, TOKENS = 4, 12, 8
+"""The grid's side, the width of its feature maps, the length of its sequence."""
 
 
 class GridEncoderConfig(EncoderConfig):
     """A linear map of patches."""
 
     layout: ClassVar[Layout] = "grid"
+    provides: ClassVar[frozenset[str]] = frozenset({LAST_LAYER})
 
     def latent_spec(self, image: ImageSpec, channels: int | None) -> LatentSpec:
         """A 4×4 grid."""
@@ -53,6 +54,10 @@ class GridEncoderConfig(EncoderConfig):
     def feature_map_spec(self, image: ImageSpec) -> FeatureMapSpec:
         """What the latent is a projection of."""
         return FeatureMapSpec(WIDTH, (SIDE, SIDE))
+
+    def hidden_spec(self, tap: Tap, image: ImageSpec) -> HiddenSpec:
+        """A 4×4 grid, whatever the tap."""
+        return HiddenSpec((SIDE, SIDE), WIDTH)
 
 
 class SequenceEncoderConfig(GridEncoderConfig):
@@ -70,65 +75,26 @@ class StandInEncoder(Encoder):
 
     def __init__(self, config: Any, image: ImageSpec, latent: LatentSpec, taps: tuple[Tap, ...] = ()) -> None:
         super().__init__(config, image, latent, taps)
+        self.taps = taps
         self.patches = nn.Conv2d(image.channels, WIDTH, 2, stride=2)
         self.mix = nn.Linear(SIDE * SIDE, latent.positions)
         self.project = nn.Linear(WIDTH, latent.channels)
 
     def forward(self, images: Tensor) -> Encoded:
-        """The latent and the feature map."""
+        """The latent and the feature map, which every tap serves."""
         feature_map = self.patches(F.adaptive_avg_pool2d(images, 2 * SIDE)).tanh()
-        return Encoded(self.project(self.mix(feature_map.flatten(2)).transpose(1, 2)), feature_map)
+        latent = self.project(self.mix(feature_map.flatten(2)).transpose(1, 2))
+        return Encoded(latent, feature_map, dict.fromkeys(self.taps, feature_map.flatten(2).transpose(1, 2)))
 
-
-class NearestConfig(QuantizerConfig):
-    """The nearest vector of a codebook."""
-
-    provides: ClassVar[frozenset[str]] = frozenset({ASSIGNMENT})
-
-    codes: int = Field(CODES, ge=1, description="codes of the codebook")
-
-    def wants(self, layout: Layout) -> int:
-        """The codebook's dimension."""
-        return DIM
-
-    def code_spec(self, latent: LatentSpec) -> CodeSpec:
-        """One code for each position."""
-        return CodeSpec(latent.shape, (self.codes,))
-
-
-class Nearest(Quantizer):
-    """Straight-through, with a codebook and a commitment loss."""
-
-    def __init__(self, config: Any, latent: LatentSpec) -> None:
-        super().__init__(config, latent)
-        self.codebook = nn.Parameter(torch.randn(config.codes, latent.channels))
-
-    def forward(self, latent: Tensor) -> Quantized:
-        """The nearest codes."""
-        with torch.no_grad():
-            distances = (latent[..., None, :] - self.codebook).square().sum(-1)
-            codes = distances.argmin(-1)
-        chosen = self.decode(codes)
-        losses = {
-            "codebook": F.mse_loss(chosen, latent.detach()),
-            "commitment": F.mse_loss(latent, chosen.detach()),
-        }
-        through = latent + (chosen - latent).detach() if self.training else chosen
-        return Quantized(through, codes, losses)
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """Rows of the codebook."""
-        return F.embedding(codes, self.codebook)
-
-    def assignment(self, latent: Tensor) -> tuple[Assignment, ...]:
-        """Latents and codebook as they are."""
-        return (Assignment(latent.flatten(0, -2), self.codebook),)
+    def last_layer(self) -> Tensor:
+        """The projection."""
+        return self.project.weight
 
 
 class StandInDecoderConfig(DecoderConfig):
     """From any latent to images of any size."""
 
-    provides: ClassVar[frozenset[str]] = frozenset({FEATURE_MAP_DECODING})
+    provides: ClassVar[frozenset[str]] = frozenset({FEATURE_MAP_DECODING, LAST_LAYER})
 
     def accepts(self, latent: LatentSpec, image: ImageSpec) -> None:
         """Any."""
@@ -163,6 +129,10 @@ class StandInDecoder(Decoder):
         """Images of ``[B, WIDTH, 4, 4]``."""
         return Decoded(self.pixels(F.interpolate(feature_map, self.size, mode="bilinear")))
 
+    def last_layer(self) -> Tensor:
+        """The convolution to pixels."""
+        return self.pixels.weight
+
 
 class SquaredConfig(ImageTermConfig):
     """Mean squared error, so that a tokenizer learns whatever the regularizer under test does."""
@@ -176,37 +146,6 @@ class Squared(ImageTerm):
         return F.mse_loss(images.float(), target.float())
 
 
-class Unigram(ARModel):
-    """Draws every code by itself: enough for a metric that asks a model."""
-
-    def __init__(self, config: Any, tokens: Tokens, quantizer: Quantizer | None = None) -> None:
-        super().__init__(config, tokens, quantizer)
-        codes = tokens.codes
-        assert codes is not None
-        self.codes = codes
-        self.logits = nn.Parameter(torch.randn(max(codes.vocab)))
-        self.states = nn.Embedding(max(codes.vocab), WIDTH)
-
-    @property
-    def depth(self) -> int:
-        """Two layers to read."""
-        return 2
-
-    def forward(self, codes: Tensor, labels: Tensor | None, progress: Progress | None = None) -> ARLoss:
-        """Cross-entropy with the one distribution."""
-        nats = -self.logits.log_softmax(-1)[codes].flatten(1).mean(1)
-        return ARLoss(nats.mean(), nats.detach(), exact=True)
-
-    def sample(self, labels: Tensor | None, sampler: Any, seeds: Tensor) -> Tensor:
-        """The likeliest code everywhere."""
-        return self.logits.argmax().expand(self.codes.batch_shape(len(seeds))).clone()
-
-    def features(self, codes: Tensor, labels: Tensor | None, layer: int) -> Tensor:
-        """A vector for each code."""
-        states: Tensor = self.states(codes) * layer
-        return states.flatten(1, -2)
-
-
 def _spec(kind: str, name: str, config: Any, target: type) -> ComponentSpec:
     return ComponentSpec(kind, f"{PREFIX}/{name}", config, target, "a stand-in of the conformance kit")
 
@@ -214,16 +153,23 @@ def _spec(kind: str, name: str, config: Any, target: type) -> ComponentSpec:
 SPECS = (
     _spec("encoder", "grid", GridEncoderConfig, StandInEncoder),
     _spec("encoder", "sequence", SequenceEncoderConfig, StandInEncoder),
-    _spec("quantizer", "nearest", NearestConfig, Nearest),
+    *(_spec("quantizer", name, *pair) for name, pair in QUANTIZERS.items()),
     _spec("decoder", "any", StandInDecoderConfig, StandInDecoder),
 )
-PROVIDED = frozenset(
-    {
-        *(name for each in NearestConfig.provides for name in (each, f"quantizer.{each}")),
-        *(name for each in StandInDecoderConfig.provides for name in (each, f"decoder.{each}")),
+
+
+def _capabilities(quantizer: QuantizerConfig) -> frozenset[str]:
+    """What a tokenizer of stand-ins provides, and which part of it."""
+    parts = {
+        "encoder": GridEncoderConfig.provides,
+        "quantizer": quantizer.provides,
+        "decoder": StandInDecoderConfig.provides,
     }
-)
-"""The capabilities of the stand-in tokenizer."""
+    return frozenset(name for part, names in parts.items() for each in names for name in (each, f"{part}.{each}"))
+
+
+PROVIDED = _capabilities(NearestConfig())
+"""The capabilities of the tokenizer in which regularizers are tried."""
 
 
 def with_stand_ins(catalogue: Catalogue) -> Catalogue:
@@ -234,33 +180,34 @@ def with_stand_ins(catalogue: Catalogue) -> Catalogue:
     return both
 
 
-def stand_in_recipe(layout: Layout, catalogue: Catalogue) -> Recipe:
+def stand_in_recipe(layout: Layout, catalogue: Catalogue, quantizer: str = "nearest") -> Recipe:
     """A recipe of stand-ins alone, from a catalogue that has them."""
-    parts = {"encoder": layout, "quantizer": "nearest", "decoder": "any"}
+    parts = {"encoder": layout, "quantizer": quantizer, "decoder": "any"}
     fields = {part: {"use": f"{PREFIX}/{name}"} for part, name in parts.items()}
     return resolve_recipe(Tree.from_data(fields, "the conformance kit"), catalogue)
 
 
-def stand_in_tokenizer(image: ImageSpec, classes: int | None) -> Tokenizer:
+def stand_in_tokenizer(image: ImageSpec, classes: int | None, quantizer: str = "nearest") -> Tokenizer:
     """A tokenizer of stand-ins, with a grid."""
     catalogue = with_stand_ins(Catalogue())
-    recipe = stand_in_recipe("grid", catalogue)
+    recipe = stand_in_recipe("grid", catalogue, quantizer)
     return Tokenizer(recipe, solve(recipe, image, classes, catalogue))
 
 
-def stand_in_quantizer(codes: CodeSpec) -> Quantizer | None:
-    """A frozen quantizer of such codes, for AR models that read latents; None for codes no stand-in makes."""
-    if codes.levels > 1 or codes.segments is not None:
-        return None
-    layout: Layout = "grid" if len(codes.shape) == 2 else "sequence"
-    quantizer = Nearest(NearestConfig(codes=codes.vocab[0]), LatentSpec(layout, codes.shape, DIM))
-    return quantizer.requires_grad_(False).eval()
+def stand_in_quantizer(codes: CodeSpec) -> Quantizer:
+    """A frozen quantizer of such codes, for AR models that read latents."""
+    config, target = quantizer_of(codes)
+    return target(config, _latent_of(codes)).requires_grad_(False).eval()
 
 
 def tokens_of(codes: CodeSpec, classes: int | None) -> Tokens:
     """Such codes, of the stand-in quantizer's latent."""
-    layout: Layout = "grid" if len(codes.shape) == 2 else "sequence"
-    return Tokens(codes, LatentSpec(layout, codes.shape, DIM), classes, PROVIDED)
+    config, _ = quantizer_of(codes)
+    return Tokens(codes, _latent_of(codes), classes, _capabilities(config))
+
+
+def _latent_of(codes: CodeSpec) -> LatentSpec:
+    return LatentSpec("grid" if len(codes.shape) == 2 else "sequence", codes.shape, DIM)
 
 
 def grey(image: ImageSpec) -> ImageSpec:

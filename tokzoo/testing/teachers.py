@@ -11,13 +11,15 @@ from tokzoo.contracts.errors import Refusal
 from tokzoo.contracts.interfaces import Teacher
 from tokzoo.contracts.specs import HiddenSpec, ImageSpec
 from tokzoo.testing import modules
+from tokzoo.testing.asserting import assert_finite, assert_same
 from tokzoo.testing.counting import assert_counted_without_memory
-from tokzoo.testing.modules import assert_finite, assert_same, images_of, over
+from tokzoo.testing.modules import over
 from tokzoo.testing.stand_ins import grey
-from tokzoo.testing.subject import Subject, started
+from tokzoo.testing.subject import Subject
+from tokzoo.testing.trial import Trial, images_of, state_of
 
 
-class TeacherTrial(modules.Trial):
+class TeacherTrial(Trial):
     """A teacher as regularizers get it."""
 
     def __init__(self, subject: Subject, image: ImageSpec, hidden: HiddenSpec) -> None:
@@ -27,8 +29,11 @@ class TeacherTrial(modules.Trial):
     def build(self) -> Teacher:
         """The teacher, frozen as ``tokzoo.build_teacher`` freezes it."""
         teacher: Teacher = self.subject.build(self.image)
-        started(teacher.start)
         return teacher.eval().requires_grad_(False)
+
+    def begun(self) -> Teacher:
+        """The teacher with its weights."""
+        return cast(Teacher, super().begun())
 
     def given(self) -> Tensor:
         """Images."""
@@ -63,7 +68,7 @@ def trials(subject: Subject) -> list[TeacherTrial]:
 def features_are_as_promised(subject: Subject) -> None:
     """Features are finite numbers ``[B, T, D]`` as ``hidden_spec`` promises, of one image too."""
     for trial in trials(subject):
-        teacher = trial.build()
+        teacher = trial.begun()
         for images in (trial.given(), trial.given()[:1]):
             with torch.no_grad():
                 features = teacher(images)
@@ -77,22 +82,22 @@ def features_are_as_promised(subject: Subject) -> None:
 def it_is_frozen(subject: Subject) -> None:
     """Once it is built it is in eval mode, no parameter asks for a gradient, and asking it changes nothing in it."""
     for trial in trials(subject):
-        teacher = trial.build()
-        before = modules.state_of(teacher)
+        teacher = trial.begun()
+        before = state_of(teacher)
         for when in ("built", "asked"):
             asking = [name for name, p in teacher.named_parameters() if p.requires_grad]
             assert not asking, f"once {when}, {asking[0]} asks for a gradient: a teacher is never trained"
             training = [name or "it" for name, part in teacher.named_modules() if part.training]
             assert not training, f"once {when}, {training[0]} is in training mode"
             teacher(trial.given())
-        for name, tensor in modules.state_of(teacher).items():
+        for name, tensor in state_of(teacher).items():
             assert_same(tensor, before[name], f"asking it changes {name}")
 
 
 def it_is_deterministic(subject: Subject) -> None:
     """Asked twice it says the same, and draws nothing from torch's global generator."""
     for trial in trials(subject):
-        teacher, images = trial.build(), trial.given()
+        teacher, images = trial.begun(), trial.given()
         state = torch.get_rng_state()
         with torch.no_grad():
             first, second = teacher(images), teacher(images)
@@ -104,7 +109,7 @@ def gradients_pass_to_the_images(subject: Subject) -> None:
     """Where its features are attached to the images, the gradient is finite and not zero: perceptual terms need it."""
     for trial in trials(subject):
         images = trial.given().requires_grad_()
-        features = trial.build()(images)
+        features = trial.begun()(images)
         if not features.requires_grad:
             continue
         (features * torch.randn_like(features)).sum().backward()
@@ -120,7 +125,7 @@ def one_start_does_for_all(subject: Subject) -> None:
         features = []
         for seed in range(2):
             torch.manual_seed(seed)
-            teacher = trial.build()
+            teacher = trial.begun()
             with torch.no_grad():
                 features.append(teacher(images))
         assert_same(features[1], features[0], "built twice, from two seeds")

@@ -39,6 +39,20 @@ FAULTS = {
         "config-reads-back-differently": ("config_round_trips", "does not read back as the same DoublingConfig"),
         "any-module": ("target_is_of_its_kind", "AnyModule'>, not a subclass of Encoder"),
         "abstract": ("target_is_of_its_kind", "Abstract does not implement forward"),
+        "map-for-a-tap": (
+            "taps_serve_what_was_promised",
+            "built with taps (1,) it serves {1: (3, 8, 4, 4)}; hidden_spec promised {1: (3, 16, 8)}",
+        ),
+        "detached-tap": ("taps_serve_what_was_promised", "hidden states at tap 1 are detached"),
+        "no-last-layer": ("last_layer_is_its_own", "provides 'last_layer' and has no method last_layer"),
+        "frozen-last-layer": ("last_layer_is_its_own", "no gradient of its output reaches what last_layer gives"),
+        "reads-when-built": ("building_reads_no_weights", "reads its weights when it is built, not in start"),
+        "own-start-everywhere": (
+            "start_is_the_same_everywhere",
+            "started in another process, from the same seed: project.bias: differs",
+        ),
+        "grows-when-started": ("state_dict_holds_everything", "once trained, its state dict has another scale"),
+        "seeds-everybody": ("building_leaves_the_seed", "building it seeds torch's global generator"),
     },
     "quantizer": {
         "codes-as-grid": ("specs_agree_with_shapes", "codes are (3, 4, 4) on meta; code_spec promised (3, 16)"),
@@ -47,12 +61,15 @@ FAULTS = {
             "codes_are_int64_in_range",
             "codes of latents times 10000 go from 0 to 2, in a vocabulary of 2",
         ),
-        "int32-codes": ("codes_are_int64_in_range", "codes of latents times 1 are torch.int32, not torch.int64"),
+        "int32-codes": (
+            "codes_are_int64_in_range",
+            "times 1 are torch.int32 (3, 16), not torch.int64 (3, 16)",
+        ),
         "straight-through-in-eval": (
             "decode_equals_the_quantized_latent",
             "decode(codes) is not the latent that eval mode hands on: differs by",
         ),
-        "flat-decode": ("any_code_can_be_decoded", "decode gives (48, 4); hands_on promised (3, 16, 4)"),
+        "flat-decode": ("any_code_can_be_decoded", "decode of any codes gives (48, 4); hands_on promised (3, 16, 4)"),
         "no-straight-through": ("gradients_reach_the_encoder", "no gradient reaches the encoder's latent"),
         "loss-of-each": (
             "losses_are_weighed_scalars",
@@ -78,6 +95,33 @@ FAULTS = {
         "centred-by-batch": ("rows_are_independent", "depends on what else is in the batch: latent: differs"),
         "logarithm-in-bf16": ("autocast_stays_finite", "training under bf16 autocast: the loss is not finite"),
         "plain-codebook": ("state_dict_holds_everything", "a loaded state dict gives other answers: latent"),
+        "one-assignment": (
+            "assignment_is_given_as_promised",
+            "assignment gives a Assignment, not a sequence of factors",
+        ),
+        "bias-of-each-latent": (
+            "assignment_is_given_as_promised",
+            "assignment gives a bias of the shape (48,), not (16,): one for each code",
+        ),
+        "product-for-a-distance": (
+            "assignment_agrees_with_the_codes",
+            "the likeliest code of assignment is not the one chosen in",
+        ),
+        "added-up-in-floats": ("large_codes_survive", "codes of 68719476736 decoded and quantized again"),
+        "short-prefix": (
+            "prefixes_are_decoded",
+            "decode of the first 1 codes gives (3, 1, 4); hands_on promised (3, 16, 4)",
+        ),
+        "scale-before": ("next_scale_is_as_promised", "next_scale gives (3, 1, 4) for scale 1, not (3, 16, 4)"),
+        "scale-of-the-batch": ("next_scale_is_as_promised", "next scales depend on the rest of the batch"),
+        "scales-without-segments": (
+            "next_scale_is_as_promised",
+            "provides 'next_scale', and code_spec says no segments",
+        ),
+        "one-size-for-all-places": (
+            "codes_are_int64_in_range",
+            "codes of latents times 10000 go from 0 to 2, in a vocabulary of 2",
+        ),
     },
     "decoder": {
         "half-size": ("specs_agree_with_shapes", "forward gives (3, 3, 16, 16) on meta, not (3, 3, 32, 32)"),
@@ -88,7 +132,7 @@ FAULTS = {
         "missing-tap": ("taps_serve_what_was_promised", "hidden_spec promised {1: (3, 16, 8), 2: (3, 16, 8)}"),
         "narrow-tap": ("taps_serve_what_was_promised", "hidden_spec promised {1: (3, 16, 16)}"),
         "detached-tap": ("taps_serve_what_was_promised", "hidden states at tap 1 are detached"),
-        "unseeded-noise": ("decoding_is_seeded", "decode twice with the same seeds: differs"),
+        "unseeded-noise": ("images_are_their_own", "images decoded again from the same seeds: differs"),
         "no-map-decoding": ("feature_maps_are_decoded", "has no method decode_feature_map"),
         "accepts-no-map": ("feature_maps_are_decoded", "accepts_feature_map refuses every map"),
         "loss-of-each-image": (
@@ -97,6 +141,28 @@ FAULTS = {
         ),
         "contrast-of-batch": ("rows_are_independent", "depends on what else is in the batch: images: differs"),
         "tanh-of-its-input": ("input_is_left_alone", "changes its input in place"),
+        "sampler-without-defaults": ("sampler_has_defaults", "sampler NeedySampler has a field without a default"),
+        "other-defaults": (
+            "sampler_has_defaults",
+            "decoded with the sampler's defaults, and without a sampler: differs",
+        ),
+        "seed-of-the-batch": ("images_are_their_own", "images depend on the order of the batch: differs"),
+        "seeds-the-global-generator": (
+            "images_are_their_own",
+            "images are decoded with torch's global generator: use the seeds",
+        ),
+        "whole-or-nothing": (
+            "prefixes_are_decoded",
+            "decode makes (3, 3, 32, 16) of the first 1 positions, not (3, 3, 32, 32)",
+        ),
+        "foreign-last-layer": (
+            "last_layer_is_its_own",
+            "last_layer gives a Tensor that is none of its own parameters",
+        ),
+        "unreached-last-layer": ("last_layer_is_its_own", "no gradient of its output reaches what last_layer gives"),
+        "tied-to-a-copy": ("sharing_leaves_the_encoder", "none of the encoder's parameters is one of its own"),
+        "changes-its-encoder": ("sharing_leaves_the_encoder", "share changes the encoder: project.weight: differs"),
+        "replaces-its-encoders": ("sharing_leaves_the_encoder", "share replaces project.weight of the encoder"),
     },
     "regularizer": {
         "adds-up-its-terms": ("leaves_no_graph", "still holds tensors of the graph (() of MulBackward0)"),
@@ -157,6 +223,18 @@ FAULTS = {
             "loss 'loss' must be a scalar and has the shape (3,)",
         ),
         "trains-its-teacher": ("teachers_are_not_trained", "trains copy.weight, which is its teacher's"),
+        "remembers-the-first-pass": (
+            "training_resumes_exactly",
+            "training resumed from its parameters and buffers",
+        ),
+        "taps-in-a-set": ("taps_are_named", "taps gives {1}, not a tuple of layer numbers and names"),
+        "attached-factor": ("factor_is_a_detached_scalar", "the factor of adapt has a graph"),
+        "number-for-a-factor": ("factor_is_a_detached_scalar", "adapt gives a float, not a tensor or None"),
+        "uses-up-the-graph": ("factor_is_a_detached_scalar", "after adapt nothing can be learned from the terms"),
+        "thinks-of-one-level-of-codes": (
+            "works_with_codes_of_any_kind",
+            "accepts what it then cannot work with (in a tokenizer whose latent is a grid, with 4×4 codes of 32×32×32",
+        ),
     },
     "ar": {
         "sees-the-future": ("likelihoods_add_up_to_one", "the probabilities of all 81 sequences add up to 1."),
@@ -169,10 +247,10 @@ FAULTS = {
         ),
         "decodes-one-place-late": ("samples_follow_the_likelihood", "decoding step by step is another model"),
         "cold-samples": ("samples_follow_the_likelihood", "or the sampler's defaults change it"),
-        "one-code-too-many": ("sampled_codes_are_in_range", "sampled codes from 1 to 32 in a vocabulary of 32"),
+        "one-code-too-many": ("sampled_codes_are_in_range", "samples go from 1 to 32, in a vocabulary of 32"),
         "small-integers": (
             "sampled_codes_are_in_range",
-            "samples are torch.int32 (16, 16), promised torch.int64 (16, 16)",
+            "samples are torch.int32 (16, 16), not torch.int64 (16, 16)",
         ),
         "one-sample-for-all-seeds": ("sampled_codes_are_in_range", "16 seeds give the same sample"),
         "seeds-of-the-batch": ("samples_are_their_own", "samples depend on the order of the batch"),
@@ -191,6 +269,21 @@ FAULTS = {
         "refuses-all-codes": (
             "accepts_codes",
             "refuses 4×4 codes of 32, and codes of every layout: learns words",
+        ),
+        "bound-of-the-moment": ("likelihoods_are_their_own", "likelihoods computed again from the same seeds: differs"),
+        "one-mask-for-the-batch": ("likelihoods_are_their_own", "likelihoods depend on the order of the batch"),
+        "takes-the-quantizer-in": (
+            "quantizer_stays_apart",
+            "book.codebook is the quantizer's, and would be saved and trained",
+        ),
+        "changes-the-quantizer": ("quantizer_stays_apart", "changes the quantizer it is given: codebook: differs"),
+        "no-thought-of-continuous-latents": (
+            "any_tokens_are_refused_or_learned",
+            "accepts, asked about a continuous latent, raises AttributeError",
+        ),
+        "row-for-each-of-any-codes": (
+            "any_tokens_are_refused_or_learned",
+            "accepts 2^36 codes, for which it has 2.3e+12 parameters",
         ),
     },
     "dataset": {
@@ -261,16 +354,20 @@ FAULTS = {
         "better-is-up": ("reports_are_well_formed", "better is 'up', not higher, lower or None"),
         "id-without-a-group": ("reports_are_well_formed", "id 'mae' is not of the form group.name"),
         "one-id-twice": ("reports_are_well_formed", "reports an id twice"),
+        "thinks-of-one-level-of-codes": (
+            "works_with_codes_of_any_kind",
+            "fails with 4×4 codes of 32×32×32, instead of refusing them: ValueError",
+        ),
     },
 }
 """By kind and name."""
 
 GOOD = {
-    "encoder": ["encoder"],
-    "quantizer": ["quantizer", "continuous", "levels"],
-    "decoder": ["decoder", "flow"],
-    "regularizer": ["term", "view", "adversary", "aligned"],
-    "ar": ["ar", "cold"],
+    "encoder": ["encoder", "tapped", "pretrained"],
+    "quantizer": ["quantizer", "continuous", "levels", "bits", "scales", "places"],
+    "decoder": ["decoder", "flow", "sampled", "ordered", "tied"],
+    "regularizer": ["term", "view", "adversary", "aligned", "encoder-tap", "adaptive", "latent-judge"],
+    "ar": ["ar", "cold", "masked", "scales"],
     "dataset": ["dataset"],
     "teacher": ["teacher"],
     "metric": ["metric"],

@@ -10,6 +10,7 @@ from scipy import stats
 
 from tokzoo.contracts.specs import CodeSpec
 from tokzoo.testing import ar_trials, likelihoods
+from tokzoo.testing.codes import assert_codes, sizes_of
 from tokzoo.testing.subject import CannotBuild
 
 KIT = Kit("ar")
@@ -32,9 +33,9 @@ def test_gpt_passes(kind, check):
 def test_every_sequence_has_its_number():
     for codes in ar_trials.COUNTABLE:
         sequences = likelihoods.sequences_of(codes)
-        assert len(sequences) == math.prod(codes.vocab) ** codes.positions
+        assert len(sequences) == math.prod(sizes_of(codes))
         assert sequences.shape[1:] == codes.batch_shape(1)[1:]
-        ar_trials.assert_in_range(sequences, codes, len(sequences))
+        assert_codes(sequences, codes, len(sequences), "sequences")
         assert likelihoods.numbers_of(sequences, codes).tolist() == list(range(len(sequences)))
 
 

@@ -1,5 +1,6 @@
 """Small AR models: good ones, and others that are each broken in one way."""
 
+import math
 from typing import ClassVar
 
 import torch
@@ -10,6 +11,8 @@ from torch import nn
 import tokzoo
 from planted.offering import offered
 from tokzoo.nn.sampling import draw, seeded_uniforms
+
+MOST = 2**20
 
 
 class Sampler(tokzoo.Config):
@@ -34,8 +37,10 @@ class RowConfig(tokzoo.ARConfig):
 
     def accepts(self, tokens):
         codes = tokens.codes
-        if codes.levels > 1 or codes.vocab[0] < self.smallest:
-            raise tokzoo.Refusal(f"learns {self.smallest} codes or more of one level")
+        if codes is None or codes.vocab_by == "position" or codes.levels > 1:
+            raise tokzoo.Refusal("learns one level of codes, of one vocabulary")
+        if not self.smallest <= codes.vocab[0] <= MOST:
+            raise tokzoo.Refusal(f"learns {self.smallest} codes or more, up to {MOST}")
 
 
 @offered("ar", "good-ar", RowConfig)
@@ -263,4 +268,150 @@ class RefusesCodesConfig(RowConfig):
 
 @offered("ar", "refuses-all-codes", RefusesCodesConfig)
 class RefusesCodes(Row):
+    pass
+
+
+@offered("ar", "bound-of-the-moment", RowConfig)
+class BoundOfMoment(Row):
+    def likelihood(self, codes, labels, seeds):
+        out = self(codes, labels)
+        return tokzoo.ARLoss(out.loss, out.nats_per_token + torch.rand(len(codes)), exact=False)
+
+
+class MaskedConfig(RowConfig):
+    """Masked codes."""
+
+
+@offered("ar", "good-masked", MaskedConfig)
+class Masked(Row):
+    """Sees what is left when some codes are masked; its likelihood is an estimate, drawn by seeds."""
+
+    def __init__(self, config, tokens, quantizer=None):
+        super().__init__(config, tokens, quantizer)
+        self.tokens = nn.Embedding(self.vocab + 1, config.width)
+
+    def mask(self):
+        return None
+
+    def hidden(self, codes, labels):
+        x = self.begin(labels, len(codes)) + self.tokens(codes) + self.places
+        return x + self.attend(*self.qkv(x).chunk(3, -1))
+
+    def estimate(self, codes, labels, chances):
+        hidden = chances < chances.amax(1, keepdim=True)
+        every = self.log_probabilities(codes.masked_fill(hidden, self.vocab), labels)
+        nats = -every.gather(2, codes[..., None]).squeeze(2)
+        nats = (nats * hidden).sum(1) / hidden.sum(1)
+        return tokzoo.ARLoss(nats.mean(), nats.detach(), exact=False)
+
+    def forward(self, codes, labels, progress=None):
+        return self.estimate(codes, labels, torch.rand(codes.shape))
+
+    def likelihood(self, codes, labels, seeds):
+        return self.estimate(codes, labels, self.uniforms(seeds))
+
+    def decoded(self, labels, sampler, uniforms):
+        unknown = torch.full((len(uniforms), self.length), self.vocab)
+        chances = self.log_probabilities(unknown, labels).double().exp()
+        return torch.stack([draw(chances[:, place], uniforms[:, place]) for place in range(self.length)], 1)
+
+
+@offered("ar", "one-mask-for-the-batch", MaskedConfig)
+class OneMask(Masked):
+    def likelihood(self, codes, labels, seeds):
+        return self.estimate(codes, labels, self.uniforms(seeds[:1].expand(len(seeds))))
+
+
+class ScalesConfig(tokzoo.ARConfig):
+    """Scales, one after the other."""
+
+    requires: ClassVar[frozenset[str]] = frozenset({"next_scale"})
+    sampler: ClassVar = Sampler
+
+    def accepts(self, tokens):
+        if tokens.codes is None or tokens.codes.segments is None:
+            raise tokzoo.Refusal("learns codes of scales")
+
+
+@offered("ar", "good-scales", ScalesConfig)
+class Scales(tokzoo.ARModel):
+    """Each scale from what its quantizer makes of those before; its codes independent of each other."""
+
+    def __init__(self, config, tokens, quantizer=None):
+        super().__init__(config, tokens, quantizer)
+        self.classes, self.sizes = tokens.classes, [math.prod(scale) for scale in tokens.codes.segments]
+        self.starts = nn.Embedding((tokens.classes or 0) + 1, 8)
+        self.told, self.mix = nn.Linear(tokens.latent.channels, 8), nn.Linear(8, 8)
+        self.places = nn.Parameter(torch.randn(tokens.codes.positions, 8))
+        self.head = nn.Linear(8, tokens.codes.largest)
+
+    @property
+    def depth(self):
+        return 1
+
+    def hidden(self, codes, labels, scale):
+        labels = torch.full((len(codes),), self.classes or 0) if labels is None or self.classes is None else labels
+        begin = sum(self.sizes[:scale])
+        known = codes[:, :begin]
+        x = self.starts(labels)[:, None] + self.places[begin : begin + self.sizes[scale]]
+        return self.mix(x + (self.told(self.quantizer.next_scale(known, scale)) if scale else 0)).tanh()
+
+    def log_probabilities(self, codes, labels, scale):
+        return self.head(self.hidden(codes, labels, scale)).float().log_softmax(-1)
+
+    def forward(self, codes, labels, progress=None):
+        every = [self.log_probabilities(codes, labels, scale) for scale in range(len(self.sizes))]
+        nats = -torch.cat(every, 1).gather(2, codes[..., None]).squeeze(2).mean(1)
+        return tokzoo.ARLoss(nats.mean(), nats.detach(), exact=True)
+
+    @torch.no_grad()
+    def sample(self, labels, sampler, seeds):
+        uniforms = seeded_uniforms(seeds.tolist(), len(self.places))
+        codes = torch.zeros(len(seeds), 0, dtype=torch.int64)
+        for scale in range(len(self.sizes)):
+            chances = (self.log_probabilities(codes, labels, scale).double() / sampler.temperature).softmax(-1)
+            at = codes.shape[1]
+            drawn = [draw(chances[:, i], uniforms[:, at + i]) for i in range(self.sizes[scale])]
+            codes = torch.cat([codes, torch.stack(drawn, 1)], 1)
+        return codes
+
+    @torch.no_grad()
+    def features(self, codes, labels, layer):
+        return torch.cat([self.hidden(codes, labels, scale) for scale in range(len(self.sizes))], 1)
+
+
+@offered("ar", "takes-the-quantizer-in", ScalesConfig)
+class TakesQuantizerIn(Scales):
+    def __init__(self, config, tokens, quantizer=None):
+        super().__init__(config, tokens, quantizer)
+        self.book = quantizer
+
+
+@offered("ar", "changes-the-quantizer", ScalesConfig)
+class ChangesQuantizer(Scales):
+    def forward(self, codes, labels, progress=None):
+        with torch.no_grad():
+            self.quantizer.codebook.mul_(0.99)
+        return super().forward(codes, labels, progress)
+
+
+class RashConfig(RowConfig):
+    def accepts(self, tokens):
+        if tokens.codes.vocab[0] < 1:
+            raise tokzoo.Refusal("learns codes")
+
+
+@offered("ar", "no-thought-of-continuous-latents", RashConfig)
+class NoThought(Row):
+    pass
+
+
+class TabularConfig(RowConfig):
+    def accepts(self, tokens):
+        if tokens.codes is None or tokens.codes.levels > 1 or tokens.codes.vocab_by == "position":
+            raise tokzoo.Refusal("learns one level of codes")
+
+
+@offered("ar", "row-for-each-of-any-codes", TabularConfig)
+class Tabular(Row):
     pass

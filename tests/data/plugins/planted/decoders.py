@@ -208,3 +208,175 @@ class TanhOfItsInput(Decoder):
 
     def forward(self, latent, target=None):
         return super().forward(latent if latent.requires_grad else latent.tanh_())
+
+
+class StepsSampler(tokzoo.Config):
+    steps: int = 4
+
+
+class SampledConfig(FlowConfig):
+    sampler: ClassVar = StepsSampler
+
+
+@offered("decoder", "good-sampled", SampledConfig)
+class Sampled(Flow):
+    """Draws its noise in as many steps as its sampler says."""
+
+    def decode(self, latent, seeds, sampler=None):
+        steps = (sampler or StepsSampler()).steps
+        images = Decoder.decode(self, latent, seeds)
+        for step in range(steps):
+            images = images + 0.1 / steps * self.noise(images, seeds + step)
+        return images
+
+
+class NeedySampler(tokzoo.Config):
+    steps: int
+
+
+class NeedyConfig(FlowConfig):
+    sampler: ClassVar = NeedySampler
+
+
+@offered("decoder", "sampler-without-defaults", NeedyConfig)
+class SamplerWithoutDefaults(Flow):
+    """Cannot be sampled unless somebody chooses."""
+
+
+@offered("decoder", "other-defaults", SampledConfig)
+class OtherDefaults(Sampled):
+    """Takes more steps when nobody tells it how many."""
+
+    def decode(self, latent, seeds, sampler=None):
+        return super().decode(latent, seeds, sampler or StepsSampler(steps=8))
+
+
+@offered("decoder", "seed-of-the-batch", FlowConfig)
+class SeedOfTheBatch(Flow):
+    """One seed makes the noise of all."""
+
+    def noise(self, images, seeds):
+        return super().noise(images, seeds[:1].expand(len(seeds)))
+
+
+@offered("decoder", "seeds-the-global-generator", FlowConfig)
+class SeedsGlobally(Flow):
+    """Seeds torch's generator for everybody."""
+
+    def noise(self, images, seeds):
+        torch.manual_seed(int(seeds[0]))
+        return super().noise(images, seeds)
+
+
+class OrderedConfig(tokzoo.DecoderConfig):
+    provides: ClassVar[frozenset[str]] = frozenset({"prefix_decoding", "last_layer"})
+
+    def accepts(self, latent, image):
+        if latent.layout != "sequence":
+            raise tokzoo.Refusal("wants a sequence")
+
+
+@offered("decoder", "good-ordered", OrderedConfig)
+class Ordered(tokzoo.Decoder):
+    """A coarse picture from the sum of as many tokens as there are."""
+
+    def __init__(self, config, latent, image, taps=()):
+        super().__init__(config, latent, image, taps)
+        self.size, self.places = image.size, nn.Parameter(torch.randn(latent.positions, latent.channels))
+        self.pixels = nn.Linear(latent.channels, image.channels * 16)
+
+    def forward(self, latent, target=None):
+        told = (latent * self.places[: latent.shape[1]]).sum(1)
+        return Decoded(F.interpolate(self.pixels(told).unflatten(1, (-1, 4, 4)), self.size))
+
+    def last_layer(self):
+        return self.pixels.weight
+
+
+@offered("decoder", "whole-or-nothing", OrderedConfig)
+class WholeOrNothing(Ordered):
+    """Says it decodes prefixes, and makes smaller pictures of them."""
+
+    def decode(self, latent, seeds, sampler=None):
+        images = super().decode(latent, seeds)
+        return images if latent.shape[1] == len(self.places) else images[..., ::2]
+
+
+@offered("decoder", "foreign-last-layer", OrderedConfig)
+class ForeignLastLayer(Ordered):
+    """Names a copy as its last layer."""
+
+    def last_layer(self):
+        return self.pixels.weight.detach().clone().requires_grad_()
+
+
+@offered("decoder", "unreached-last-layer", OrderedConfig)
+class UnreachedLastLayer(Ordered):
+    """Names a layer that only its own loss reads."""
+
+    def __init__(self, config, latent, image, taps=()):
+        super().__init__(config, latent, image, taps)
+        self.other = nn.Parameter(torch.ones(3))
+
+    def forward(self, latent, target=None):
+        return Decoded(super().forward(latent).images, {}, {"other": self.other.square().sum()})
+
+    def last_layer(self):
+        return self.other
+
+
+class TiedConfig(DecoderConfig):
+    provides: ClassVar[frozenset[str]] = frozenset()
+
+    def accepts(self, latent, image):
+        super().accepts(latent, image)
+        if latent.channels != 6:
+            raise tokzoo.Refusal("wants six channels")
+
+
+@offered("decoder", "good-tied", TiedConfig)
+class Tied(Decoder):
+    """Its first layer is the transpose of its encoder's last."""
+
+    def share(self, encoder):
+        if not hasattr(encoder, "project"):
+            raise tokzoo.Refusal("shares the projection of this plugin's encoders")
+        self.layers = nn.ModuleList([Transposed(self.take(encoder)), *self.layers[1:]])
+
+    def take(self, encoder):
+        return encoder.project.weight
+
+
+class Transposed(nn.Module):
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, x):
+        return F.linear(x, self.weight.T)
+
+
+@offered("decoder", "tied-to-a-copy", TiedConfig)
+class TiedToCopy(Tied):
+    """Says it shares, and copies."""
+
+    def take(self, encoder):
+        return nn.Parameter(encoder.project.weight.detach().clone())
+
+
+@offered("decoder", "changes-its-encoder", TiedConfig)
+class ChangesEncoder(Tied):
+    """Scales what it shares to its own liking."""
+
+    def take(self, encoder):
+        with torch.no_grad():
+            return encoder.project.weight.mul_(0.5)
+
+
+@offered("decoder", "replaces-its-encoders", TiedConfig)
+class ReplacesEncoder(Tied):
+    """Hands its encoder a parameter that no optimizer knows."""
+
+    def take(self, encoder):
+        encoder.project.weight = nn.Parameter(encoder.project.weight.detach().clone())
+        return encoder.project.weight

@@ -1,5 +1,7 @@
 """Small encoders: good ones, and others that are each broken in one way."""
 
+import os
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -217,3 +219,119 @@ class AnyModule(nn.Module):
 @offered("encoder", "abstract", EncoderConfig)
 class Abstract(tokzoo.Encoder):
     """Has no forward."""
+
+
+class TappedConfig(EncoderConfig):
+    provides: ClassVar[frozenset[str]] = frozenset({"last_layer"})
+
+    def hidden_spec(self, tap, image):
+        if tap != 1:
+            raise tokzoo.Refusal("has one layer")
+        return tokzoo.HiddenSpec(self.feature_map_spec(image).size, self.width)
+
+
+@offered("encoder", "good-tapped", TappedConfig)
+class Tapped(Encoder):
+    """Serves its patches."""
+
+    def __init__(self, config, image, latent, taps=()):
+        super().__init__(config, image, latent, taps)
+        self.taps = taps
+
+    def forward(self, images):
+        out = super().forward(images)
+        return Encoded(out.latent, out.feature_map, dict.fromkeys(self.taps, self.states(out.feature_map)))
+
+    def states(self, feature_map):
+        return feature_map.flatten(2).transpose(1, 2)
+
+    def last_layer(self):
+        return self.project.weight
+
+
+@offered("encoder", "map-for-a-tap", TappedConfig)
+class MapForTap(Tapped):
+    """Hidden states as a map."""
+
+    def states(self, feature_map):
+        return feature_map
+
+
+@offered("encoder", "detached-tap", TappedConfig)
+class DetachedEncoderTap(Tapped):
+    """Hidden states that no regularizer can shape."""
+
+    def states(self, feature_map):
+        return super().states(feature_map).detach()
+
+
+@offered("encoder", "no-last-layer", TappedConfig)
+class NoLastLayer(Tapped):
+    """Says it names its last layer, and does not."""
+
+    last_layer = None
+
+
+@offered("encoder", "frozen-last-layer", TappedConfig)
+class FrozenLastLayer(Tapped):
+    """Its last layer is one that nothing passes."""
+
+    def last_layer(self):
+        return self.aside
+
+    def __init__(self, config, image, latent, taps=()):
+        super().__init__(config, image, latent, taps)
+        self.aside = nn.Parameter(torch.ones(3))
+
+
+class FileConfig(EncoderConfig):
+    contents: ClassVar[frozenset[str]] = frozenset({"weights"})
+    weights: str | None = None
+
+
+@offered("encoder", "good-pretrained", FileConfig)
+class Pretrained(Encoder):
+    """Starts from a file, and with some luck."""
+
+    def start(self):
+        if self.config.weights is not None:
+            self.load_state_dict(torch.load(self.config.weights))
+        nn.init.normal_(self.patches.weight)
+
+
+@offered("encoder", "reads-when-built", FileConfig)
+class ReadsWhenBuilt(Encoder):
+    """Cannot be loaded where its weights are not."""
+
+    def __init__(self, config, image, latent, taps=()):
+        super().__init__(config, image, latent, taps)
+        if config.weights is not None and not Path(config.weights).exists():
+            raise tokzoo.TokzooError("there are no weights")
+
+
+@offered("encoder", "own-start-everywhere", EncoderConfig)
+class OwnStart(Encoder):
+    """Starts from what is different in every process."""
+
+    def start(self):
+        nn.init.constant_(self.project.bias, os.getpid() % 9973)
+
+
+@offered("encoder", "grows-when-started", EncoderConfig)
+class GrowsWhenStarted(Encoder):
+    """Has more parameters once it was trained."""
+
+    def start(self):
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def latent(self, tokens):
+        return super().latent(tokens) * getattr(self, "scale", 1.0)
+
+
+@offered("encoder", "seeds-everybody", EncoderConfig)
+class SeedsEverybody(Encoder):
+    """Starts from a seed of its own, and so does whatever is built after it."""
+
+    def __init__(self, config, image, latent, taps=()):
+        torch.manual_seed(0)
+        super().__init__(config, image, latent, taps)

@@ -160,3 +160,20 @@ class TwiceConfig(ErrorConfig):
 @offered("metric", "one-id-twice", TwiceConfig)
 class Twice(Error):
     pass
+
+
+class TableConfig(ErrorConfig):
+    reports: ClassVar = (tokzoo.MetricInfo("codes.largest", "largest"),)
+
+
+@offered("metric", "thinks-of-one-level-of-codes", TableConfig)
+class OneLevelOfCodes(tokzoo.Metric):
+    largest = 0
+
+    def update(self, batch):
+        if batch.codes is not None:
+            _images, _places = batch.codes.shape
+            self.largest = max(self.largest, int(batch.codes.max()))
+
+    def compute(self):
+        return {"codes.largest": float(self.largest)}

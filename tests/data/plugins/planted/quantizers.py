@@ -333,3 +333,166 @@ class PlainCodebook(Quantizer):
 
     def decode(self, codes):
         return super().decode(codes) + self.offset
+
+
+@offered("quantizer", "one-assignment", QuantizerConfig)
+class OneAssignment(Quantizer):
+    """Gives its one factor by itself."""
+
+    def assignment(self, latent):
+        return super().assignment(latent)[0]
+
+
+@offered("quantizer", "bias-of-each-latent", QuantizerConfig)
+class BiasOfEach(Quantizer):
+    """Has a bias for each latent, not for each code."""
+
+    def assignment(self, latent):
+        (factor,) = super().assignment(latent)
+        return (Assignment(factor.queries, factor.codes, bias=factor.queries.square().sum(1)),)
+
+
+@offered("quantizer", "product-for-a-distance", QuantizerConfig)
+class ProductForDistance(Quantizer):
+    """Chooses by distance, and says that it chose by the dot product."""
+
+    def assignment(self, latent):
+        (factor,) = super().assignment(latent)
+        return (Assignment(factor.queries, factor.codes, 0.5, 4 * factor.codes.square().sum(1)),)
+
+
+class BitsConfig(tokzoo.QuantizerConfig):
+    bits: int = 36
+
+    def wants(self, layout):
+        return self.bits
+
+    def code_spec(self, latent):
+        return tokzoo.CodeSpec(latent.shape, (2**self.bits,))
+
+
+@offered("quantizer", "good-bits", BitsConfig)
+class Bits(tokzoo.Quantizer):
+    """Thirty-six signs."""
+
+    def __init__(self, config, latent):
+        super().__init__(config, latent)
+        self.register_buffer("powers", 2 ** torch.arange(config.bits), persistent=False)
+
+    def forward(self, latent):
+        codes = self.number(latent > 0)
+        signs = self.decode(codes)
+        return Quantized(latent + (signs - latent).detach() if self.training else signs, codes)
+
+    def number(self, bits):
+        return (bits * self.powers).sum(-1)
+
+    def decode(self, codes):
+        return (codes[..., None] // self.powers % 2) * 2.0 - 1.0
+
+
+@offered("quantizer", "added-up-in-floats", BitsConfig)
+class InFloats(Bits):
+    """Numbers its codes in float32, which has 24 bits."""
+
+    def number(self, bits):
+        return (bits.float() @ self.powers.float()).long().clamp(max=2**self.config.bits - 1)
+
+
+class ScalesConfig(QuantizerConfig):
+    @property
+    def provides(self):
+        return frozenset({"next_scale", "prefix_decoding"}) if self.codes > 1 else frozenset()
+
+    def code_spec(self, latent):
+        return tokzoo.CodeSpec(latent.shape, (self.codes,), segments=((1,), (latent.positions,)))
+
+
+@offered("quantizer", "good-scales", ScalesConfig)
+class Scales(Quantizer):
+    """The mean, then what is left."""
+
+    def choose(self, z):
+        mean = super().choose(z.mean(1, keepdim=True))
+        return torch.cat([mean, super().choose(z - F.embedding(mean, self.codebook))], 1)
+
+    def decode(self, codes):
+        mean = F.embedding(codes[:, :1], self.codebook)
+        left = F.embedding(codes[:, 1:], self.codebook)
+        return mean + left if codes.shape[1] > 1 else self.spread(mean)
+
+    def spread(self, mean):
+        return mean.expand(-1, self.length, -1)
+
+    def next_scale(self, codes, scale):
+        return self.decode(codes)
+
+    def __init__(self, config, latent):
+        super().__init__(config, latent)
+        self.length = latent.positions
+
+
+@offered("quantizer", "short-prefix", ScalesConfig)
+class ShortPrefix(Scales):
+    """A latent of only as many positions as there are codes."""
+
+    def spread(self, mean):
+        return mean
+
+
+@offered("quantizer", "scale-before", ScalesConfig)
+class ScaleBefore(Scales):
+    """Tells of the scale before, at its size."""
+
+    def next_scale(self, codes, scale):
+        return super().next_scale(codes, scale)[:, :1]
+
+
+@offered("quantizer", "scale-of-the-batch", ScalesConfig)
+class ScaleOfBatch(Scales):
+    """Tells of other images too."""
+
+    def next_scale(self, codes, scale):
+        return super().next_scale(codes, scale) - self.decode(codes).mean(0)
+
+
+class UnscaledConfig(QuantizerConfig):
+    provides: ClassVar[frozenset[str]] = frozenset({"next_scale"})
+
+
+@offered("quantizer", "scales-without-segments", UnscaledConfig)
+class UnscaledScales(Quantizer):
+    """Predicts scales, of which it has none."""
+
+
+class PlacesConfig(tokzoo.QuantizerConfig):
+    def code_spec(self, latent):
+        return tokzoo.CodeSpec(latent.shape, tuple(2 + i % 3 for i in range(latent.positions)), vocab_by="position")
+
+
+@offered("quantizer", "good-places", PlacesConfig)
+class Places(tokzoo.Quantizer):
+    """Two to four values, as the position has it."""
+
+    def __init__(self, config, latent):
+        super().__init__(config, latent)
+        self.register_buffer("sizes", torch.tensor(config.code_spec(latent).vocab), persistent=False)
+
+    def forward(self, latent):
+        codes = (latent.float().mean(-1).sigmoid() * self.sizes).floor().long().minimum(self.most())
+        values = self.decode(codes).expand_as(latent)
+        return Quantized(latent + (values - latent).detach() if self.training else values, codes)
+
+    def most(self):
+        return self.sizes - 1
+
+    def decode(self, codes):
+        return torch.logit((codes + 0.5) / (self.sizes + 1))[..., None].expand(-1, -1, 6)
+
+
+@offered("quantizer", "one-size-for-all-places", PlacesConfig)
+class OneSize(Places):
+    """Gives every position the largest vocabulary."""
+
+    def most(self):
+        return self.sizes.amax()

@@ -11,6 +11,7 @@ from torch import nn
 
 import tokzoo
 from planted.offering import offered
+from tokzoo.nn.adaptive_weight import adaptive_weight
 
 
 class TermConfig(tokzoo.ImageTermConfig):
@@ -337,3 +338,114 @@ class TrainsTeacher(Aligned):
     def terms(self, state):
         images = state.views["main"].decoded.images
         return {"copy": self.copy(images).mean(), **super().terms(state)}
+
+
+class EncoderTapConfig(AlignedConfig):
+    """Alignment of a tap of the encoder."""
+
+    def taps(self):
+        return ()
+
+    def encoder_taps(self):
+        return (1,)
+
+
+@offered("regularizer", "good-encoder-tap", EncoderTapConfig, teacher={"use": "faulty/good-teacher"})
+class EncoderTap(tokzoo.Regularizer):
+    """Draws the encoder's states to a teacher's features, which are computed once a pass."""
+
+    def __init__(self, config, chain):
+        super().__init__(config, chain)
+        width = config.teacher.config.hidden_spec(chain.image).dim
+        self.project = nn.Linear(chain.encoder_hidden[1].dim, width)
+        self.teacher = tokzoo.build_teacher(config.teacher, chain.image)
+
+    def wanted(self, state):
+        with torch.no_grad():
+            return state.memo.setdefault((self.teacher, "mean"), self.teacher(state.images).mean(1))
+
+    def terms(self, state):
+        return {"": F.mse_loss(self.project(state.encoded.hidden[1].mean(1)).float(), self.wanted(state).float())}
+
+
+@offered("regularizer", "remembers-the-first-pass", EncoderTapConfig, teacher={"use": "faulty/good-teacher"})
+class RemembersFirst(EncoderTap):
+    memo = None
+
+    def wanted(self, state):
+        if self.memo is None:
+            self.memo = super().wanted(state)
+        return self.memo
+
+
+class SetOfTapsConfig(AlignedConfig):
+    def taps(self):
+        return {1}
+
+
+@offered("regularizer", "taps-in-a-set", SetOfTapsConfig, teacher={"use": "faulty/good-teacher"})
+class SetOfTaps(Aligned):
+    pass
+
+
+class AdaptiveConfig(TermConfig):
+    """An adversary that pulls as hard as other terms do."""
+
+    requires: ClassVar = frozenset({"last_layer"})
+
+
+@offered("regularizer", "good-adaptive", AdaptiveConfig)
+class Adaptive(Judge):
+    """Weighs itself at the decoder's last layer."""
+
+    def adapt(self, own, others, state):
+        return adaptive_weight(others["error"], own, state.tokenizer.decoder.last_layer())
+
+
+@offered("regularizer", "attached-factor", AdaptiveConfig)
+class AttachedFactor(Adaptive):
+    def adapt(self, own, others, state):
+        return others["error"] / (own + 1)
+
+
+@offered("regularizer", "number-for-a-factor", AdaptiveConfig)
+class NumberForFactor(Adaptive):
+    def adapt(self, own, others, state):
+        return super().adapt(own, others, state).item()
+
+
+@offered("regularizer", "uses-up-the-graph", AdaptiveConfig)
+class UsesUpGraph(Adaptive):
+    def adapt(self, own, others, state):
+        layer = state.tokenizer.decoder.last_layer()
+        return torch.autograd.grad(own, layer)[0].norm().detach()
+
+
+@offered("regularizer", "good-latent-judge", TermConfig)
+class LatentJudge(tokzoo.Adversary):
+    """Tells the quantized latent from the encoder's."""
+
+    def __init__(self, config, chain):
+        super().__init__(config, chain)
+        self.head = nn.Linear(chain.quantized.channels, 1)
+
+    def terms(self, state):
+        return {"": -self.head(state.quantized.latent).float().mean()}
+
+    def adversary_parameters(self):
+        return self.parameters()
+
+    def adversary_terms(self, state):
+        real, fake = self.head(state.encoded.latent).float(), self.head(state.quantized.latent).float()
+        return {"loss": F.softplus(-real).mean() + F.softplus(fake).mean()}
+
+
+class UsageConfig(tokzoo.RegularizerConfig):
+    """What the codes are used for."""
+
+
+@offered("regularizer", "thinks-of-one-level-of-codes", UsageConfig)
+class OneLevel(tokzoo.Regularizer):
+    def terms(self, state):
+        batch, places = state.quantized.codes.shape
+        return {"": state.quantized.latent.float().square().sum() / (batch * places)}
