@@ -17,3 +17,15 @@ def tokzoo_components() -> list[tokzoo.ComponentSpec]:
             example={"size": None, "layers": 2, "heads": 2, "width": 32, "ffn_multiple": 32},
         )
     ]
+
+
+@tokzoo.hookimpl
+def tokzoo_formats() -> list[tokzoo.FormatSpec]:
+    """Checkpoints of AR models."""
+    return [
+        tokzoo.FormatSpec(
+            name="gigatok-gpt",
+            target="tokzoo_ar.checkpoint:GPTCheckpoint",
+            summary="the released .pt files of GigaTok's GPTs, which learned its tokenizers' codes",
+        )
+    ]

@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tokzoo.assembly.build import build_regularizers
+from tokzoo.assembly.build import build_ar, build_regularizers
 from tokzoo.assembly.foreign import REGULARIZER, located, read_foreign, write_foreign
 from tokzoo.assembly.objective import Objective
+from tokzoo.assembly.saved_ar import save_ar
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.assembly.weights import save_weights
 from tokzoo.contracts.errors import TokzooError
@@ -21,12 +23,14 @@ from tokzoo.contracts.formats import CheckpointFormat
 from tokzoo.contracts.specs import Chain, ImageSpec
 from tokzoo.recipes.models import Recipe
 from tokzoo.recipes.resolve import resolve_recipe
-from tokzoo.recipes.saved import DESCRIPTION, RECIPE, REGULARIZERS, WEIGHTS, Saved
-from tokzoo.recipes.solver import solve
+from tokzoo.recipes.saved import AR_WEIGHTS, RECIPE, REGULARIZERS, WEIGHTS, Saved, SavedAR
+from tokzoo.recipes.solver import check_ar, solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue
 
-TOKENIZER = "tokenizer."
+TOKENIZER, AR = "tokenizer.", "ar."
+PLACES = {"tokenizer": {TOKENIZER: WEIGHTS, REGULARIZER: REGULARIZERS}, "ar": {AR: AR_WEIGHTS}}
+"""By what a checkpoint holds: which of our names are saved in which file, without their beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,47 +70,66 @@ def import_checkpoint(
     folder: Path,
     image: ImageSpec | None = None,
     weights: str | None = None,
+    classes: int | None = None,
 ) -> Imported:
-    """Read a foreign checkpoint of ``recipe``; write a saved tokenizer that can be run, encoded and decoded with.
+    """Read a foreign checkpoint; write a saved tokenizer or AR model, as the format has it, that can be run.
 
     Args:
         path: the file.
         kind: its format.
-        recipe: what its model is made of.
+        recipe: what its model is made of; of an AR model, ``ar``, and the tokenizer whose codes it learned.
         catalogue: of components.
         folder: a new folder, or an empty one.
         image: of its model; None: as released.
         weights: which part of the file to take; None: the format's first choice that is there.
+        classes: of an AR model; None: as released.
 
     Raises:
         TokzooError: see :func:`~tokzoo.assembly.foreign.read_foreign`. Nothing is written then.
     """
     _check_new(folder)
+    if kind.holds == "ar" and recipe.ar is None:
+        raise TokzooError(f"{recipe.name} says nothing of an AR model, and the checkpoint is of one; add ar.use=NAME")
     kind.accepts(recipe)
-    chain = solve(recipe, image or kind.image, None, catalogue)
-    with torch.device("meta"):
-        objective = Objective(Tokenizer(recipe, chain), build_regularizers(recipe, chain))
-    read = read_foreign(path, kind, recipe, objective.state_dict(), weights)
-    _write(folder, recipe, chain, read.tensors)
+    chain = solve(recipe, image or kind.image, kind.classes if classes is None else classes, catalogue)
+    if kind.holds == "ar":
+        check_ar(recipe.ar, recipe, chain, catalogue)
+    read = read_foreign(path, kind, recipe, _wanted(kind, recipe, chain), weights)
+    with _in_one_step(folder) as temporary:
+        _write(temporary, kind, recipe, chain, read.tensors)
     numbers = sum(tensor.numel() for tensor in read.tensors.values())
     return Imported(read.weights, len(read.tensors), numbers, read.without, read.unread)
 
 
 def export_checkpoint(folder: Path, kind: CheckpointFormat, catalogue: Catalogue, path: Path) -> Exported:
-    """Write a saved tokenizer, with the regularizers saved beside it, as a checkpoint that its origin can read.
+    """Write a saved tokenizer (with the regularizers saved beside it) or AR model as its origin can read it.
 
     Raises:
-        TokzooError: not a tokenizer's folder, or one that such checkpoints cannot hold.
+        TokzooError: not such a folder, or of a model that such checkpoints cannot hold.
     """
-    saved = Saved.read(folder)
-    recipe = resolve_recipe(Tree.from_data(saved.recipe, DESCRIPTION), catalogue)
+    saved = (SavedAR if kind.holds == "ar" else Saved).read(folder)
+    recipe = resolve_recipe(Tree.from_data(saved.recipe, saved.files[0]), catalogue)
     kind.accepts(recipe)
-    ours = {TOKENIZER + name: tensor for name, tensor in load_file(folder / WEIGHTS).items()}
-    if (folder / REGULARIZERS).is_file():
-        ours |= {REGULARIZER + name: tensor for name, tensor in load_file(folder / REGULARIZERS).items()}
+    ours = {
+        prefix + name: tensor
+        for prefix, file in PLACES[kind.holds].items()
+        if (folder / file).is_file()
+        for name, tensor in load_file(folder / file).items()
+    }
     kept = located(kind, recipe, ours, kind.written[0])
     tensors = write_foreign(path, kind, recipe, ours)
     return Exported(tensors, tuple(name for name in ours if name not in kept))
+
+
+def _wanted(kind: CheckpointFormat, recipe: Recipe, chain: Chain) -> dict[str, Tensor]:
+    """Everything that is saved of a recipe, on the meta device: no memory, and no weights."""
+    with torch.device("meta"):
+        tokenizer = Tokenizer(recipe, chain)
+        if kind.holds == "tokenizer":
+            return Objective(tokenizer, build_regularizers(recipe, chain)).state_dict()
+        assert recipe.ar is not None
+        model = build_ar(recipe.ar, chain.tokens, tokenizer.quantizer)
+    return {AR + name: tensor for name, tensor in model.state_dict().items()}
 
 
 def _check_new(folder: Path) -> None:
@@ -114,23 +137,37 @@ def _check_new(folder: Path) -> None:
         raise TokzooError(f"{folder}: is there already; name a new folder, or an empty one")
 
 
-def _write(folder: Path, recipe: Recipe, chain: Chain, tensors: Mapping[str, Tensor]) -> None:
-    """The whole folder, in one step."""
+@contextmanager
+def _in_one_step(folder: Path) -> Iterator[Path]:
+    """A folder beside it that takes its place once it is whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         temporary.chmod(0o755)
-        for prefix, name in ((TOKENIZER, WEIGHTS), (REGULARIZER, REGULARIZERS)):
-            part = {ours.removeprefix(prefix): value for ours, value in tensors.items() if ours.startswith(prefix)}
-            if part:
-                save_weights(part, temporary / name)
-        dump = recipe.dump()
-        Saved(temporary, dump, chain.image, None).write()
-        text = yaml.safe_dump({"weights": ".", **dump}, sort_keys=False, allow_unicode=True)
-        (temporary / RECIPE).write_text(text, encoding="utf-8")
+        yield temporary
         if folder.exists():
             folder.rmdir()
         temporary.rename(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _write(
+    folder: Path, kind: CheckpointFormat, recipe: Recipe, chain: Chain, tensors: Mapping[str, Tensor]
+) -> None:
+    parts = {
+        file: {ours.removeprefix(prefix): value for ours, value in tensors.items() if ours.startswith(prefix)}
+        for prefix, file in PLACES[kind.holds].items()
+    }
+    if kind.holds == "ar":
+        assert recipe.ar is not None
+        save_ar(folder, parts[AR_WEIGHTS], recipe.ar, recipe, chain)
+        return
+    for file, part in parts.items():
+        if part:
+            save_weights(part, folder / file)
+    dump = recipe.dump()
+    Saved(folder, dump, chain.image, chain.classes).write()
+    text = yaml.safe_dump({"weights": ".", **dump}, sort_keys=False, allow_unicode=True)
+    (folder / RECIPE).write_text(text, encoding="utf-8")

@@ -10,8 +10,8 @@ from tokzoo.contracts.specs import CROPS, Chain, ImageSpec
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.models import PARTS, Probe, Recipe, Track
 from tokzoo.recipes.resolve import probe_of, resolve_recipe, resolve_track
-from tokzoo.recipes.saved import DESCRIPTION, Saved
-from tokzoo.recipes.solver import check_probe, solve
+from tokzoo.recipes.saved import AR_DESCRIPTION, DESCRIPTION, Saved, SavedAR
+from tokzoo.recipes.solver import check_ar, solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue
 
@@ -80,7 +80,9 @@ def make_cell(recipe: Recipe, track: Track, seed: int, catalogue: Catalogue) -> 
         chain = solve(recipe, image, classes, catalogue)
         probe = probe_of(recipe, track) if chain.codes is not None else None
         if probe is not None:
-            check_probe(probe, recipe, chain, catalogue)
+            check_ar(probe.ar, recipe, chain, catalogue)
+            if probe.ar.weights is not None:
+                _check_ar_weights(recipe, probe.ar.weights, chain, catalogue)
     except Refusal as refusal:
         raise Refusal(f"{recipe.name} does not fit together. {refusal}") from None
     data = {
@@ -111,6 +113,18 @@ def _check_weights(recipe: Recipe, saved: Saved, image: ImageSpec, track: Track,
                     f"{recipe.name}: weights: {saved.folder} was made with {part}.{name} {found.get(name)!r}, and this "
                     f"recipe says {wanted.get(name)!r}; leave the parts as they were, or train anew with weights=null"
                 )
+
+
+def _check_ar_weights(recipe: Recipe, saved: SavedAR, chain: Chain, catalogue: Catalogue) -> None:
+    """Refuse a saved AR model of other codes or classes than the cell's."""
+    parts = {name: value for name, value in saved.recipe.items() if name in PARTS}
+    made = resolve_recipe(Tree.from_data(parts, AR_DESCRIPTION), catalogue)
+    learned = solve(made, saved.image, saved.classes, catalogue).tokens
+    if (learned.codes, learned.latent, learned.classes) != (chain.codes, chain.quantized, chain.classes):
+        raise Refusal(
+            f"ar.weights: {saved.folder} learned {learned.codes} and {learned.classes or 'no'} classes, and here are "
+            f"{chain.codes} and {chain.classes or 'no'} classes; choose the tokenizer and the track it was trained for"
+        )
 
 
 def closed_gates(cell: Cell) -> list[str]:

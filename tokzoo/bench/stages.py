@@ -43,6 +43,10 @@ def _is_trained(cell: Cell) -> bool:
     return cell.recipe.weights is None
 
 
+def _ar_is_trained(cell: Cell) -> bool:
+    return cell.probe is not None and cell.probe.ar.weights is None
+
+
 def _has_probe(cell: Cell) -> bool:
     return cell.probe is not None
 
@@ -184,7 +188,16 @@ STAGES = {
         Stage("tokenizer", f"{WORK}:tokenizer", (), _of_tokenizer, seeded=_is_trained, components=_parts, trains=True),
         Stage("reconstruction", f"{WORK}:reconstruction", ("tokenizer",), _of_decoding, measures=True),
         Stage("codes", f"{WORK}:codes", ("tokenizer",), _of_codes, _has_probe, _never),
-        Stage("ar", f"{WORK}:ar", ("tokenizer", "codes"), _of_ar, _has_probe, components=_ar_model, trains=True),
+        Stage(
+            "ar",
+            f"{WORK}:ar",
+            ("tokenizer", "codes"),
+            _of_ar,
+            _has_probe,
+            _ar_is_trained,
+            components=_ar_model,
+            trains=True,
+        ),
         Stage("likelihood", f"{WORK}:likelihood", CODED, applies=_has_probe, measures=True, protocol=_by_probe),
         Stage(
             "representation", f"{WORK}:representation", CODED, applies=_has_classes, measures=True, protocol=_by_probe

@@ -107,7 +107,7 @@ def _common(cell: Cell) -> dict[str, Any]:
     if cell.probe is not None:
         slots["ar"] = cell.probe.ar
     return {
-        "origin": "measured" if cell.recipe.weights is None else "imported",
+        "origin": "imported" if cell.recipe.weights or (cell.probe and cell.probe.ar.weights) else "measured",
         "track": Named(name=cell.track.id, hash=cell.track_hash, content=cell.track.dump(places=False)),
         "recipe": Named(name=cell.recipe.name, hash=cell.recipe_hash, content=cell.recipe.dump(places=False)),
         "probe": content_hash(cell.probe.identity()) if cell.probe else None,

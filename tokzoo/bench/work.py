@@ -1,9 +1,10 @@
 """What each stage of the table does, a function each."""
 
+from tokzoo.assembly.saved_ar import load_ar, save_ar
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.assembly.weights import load_weights, save_weights
 from tokzoo.bench.stages import stage_metrics
-from tokzoo.bench.workbench import MODEL, Output, Workbench
+from tokzoo.bench.workbench import Output, Workbench
 from tokzoo.data.augment import identity, variants
 from tokzoo.data.codes import CodeSet
 from tokzoo.evaluation import metrics
@@ -82,14 +83,17 @@ def _ar_task(bench: Workbench, probe: Probe) -> CodesTask:
 
 
 def ar(bench: Workbench) -> Output:
-    """Train the AR model."""
+    """Train the AR model, or take the weights it comes with."""
     cell = bench.cell
     assert cell.probe is not None
+    given = cell.probe.ar.weights
+    if given is not None:
+        model = load_ar(given.folder, cell.probe.ar, cell.chain.tokens, bench.tokenizer.quantizer)
+        return Output(save_ar(bench.folder("ar"), model.state_dict(), cell.probe.ar, cell.recipe, cell.chain))
     task = _ar_task(bench, cell.probe)
     context = bench.context("ar")
     Trainer(task, cell.probe.train, cell.probe, cell.seed, context).run()
-    save_weights(task.module.state_dict(), context.folder / MODEL)
-    return Output([MODEL])
+    return Output(save_ar(context.folder, task.module.state_dict(), cell.probe.ar, cell.recipe, cell.chain))
 
 
 def likelihood(bench: Workbench) -> Output:

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from tokzoo.assembly.build import build_ar, build_dataset
+from tokzoo.assembly.build import build_dataset
+from tokzoo.assembly.saved_ar import load_ar
 from tokzoo.assembly.tokenizer import Tokenizer
-from tokzoo.assembly.weights import load_weights
 from tokzoo.bench.cache import Result, StageCache
 from tokzoo.bench.cell import Cell
 from tokzoo.bench.provenance import code_of
@@ -25,9 +25,6 @@ from tokzoo.data.seeding import derive_seed
 from tokzoo.registry.component import import_target
 from tokzoo.registry.plugins import Registry
 from tokzoo.training.loop import RunContext, seed_generators
-
-MODEL = "model.safetensors"
-"""Of the AR model, in the folder of its stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +82,7 @@ class Workbench:
         if self.cell.probe is None or self.cell.chain.codes is None:
             return None
         quantizer = self.tokenizer.quantizer
-        model = build_ar(self.cell.probe.ar, self.cell.chain.tokens, quantizer)
-        load_weights(model, self.folder("ar") / MODEL)
-        return model.to(self.device).eval()
+        return load_ar(self.folder("ar"), self.cell.probe.ar, self.cell.chain.tokens, quantizer).to(self.device)
 
     @property
     def seed(self) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tokzoo.cli.coding import TokenizerName, check_place
+from tokzoo.cli.coding import check_place
 from tokzoo.cli.common import Out, PluginFiles, Strict, open_registry
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.registry.plugins import Registry
@@ -20,36 +20,47 @@ def import_(
     ],
     recipe: Annotated[str, typer.Option("--recipe", help="What the checkpoint is of, such as gigatok-s-s.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="A new folder, or an empty one.")],
+    changes: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes of that recipe.")
+    ] = None,
     weights: Annotated[
         str | None,
-        typer.Option("--weights", metavar="NAME", help="Such as model. Default: ema if it is there."),
+        typer.Option("--weights", metavar="NAME", help="Where in the file: model, state_dict.ema … Default: the family's first."),
     ] = None,
     image_size: Annotated[
         int | None, typer.Option("--image-size", min=1, help="Side of its images. Default: as released.")
     ] = None,
+    classes: Annotated[
+        int | None, typer.Option("--classes", min=1, help="Of an AR model. Default: as released.")
+    ] = None,
     plugin: PluginFiles = None,
     strict_plugins: Strict = False,
 ) -> None:
-    """Read a released checkpoint, and write a tokenizer that can be run, encoded and decoded with.
+    """Read a released checkpoint, and write a tokenizer or an AR model that can be run.
 
     Every key and shape is verified, and no code in the file is run:
 
       tokzoo import gigatok VQ_SS256.pt --recipe gigatok-s-s -o ss/
 
-      tokzoo run ss/ --track imagenet256-probe
+      tokzoo import gigatok-gpt GPT_B256.pt ar.use=gpt ar.size=B --recipe ss/ -o gpt/
+
+      tokzoo run ss/ ar.weights=gpt/ --track imagenet256-probe
     """
     registry = open_registry(plugin, strict_plugins)
     kind = _format(registry, family)
     check_place("-o", output)
     from tokzoo.contracts.specs import ImageSpec
-    from tokzoo.recipes.load import load_recipe
+    from tokzoo.recipes.load import Changes, load_recipe
 
-    resolved = load_recipe(recipe, registry)
+    said = Changes.parse(changes or ())
+    if said.track:
+        raise TokzooError("track.…: a checkpoint has no track; leave it out")
+    resolved = load_recipe(recipe, registry, said.recipe)
     # torch is slow to import, and not needed to find mistakes above.
     from tokzoo.assembly.released import import_checkpoint
 
     image = None if image_size is None else ImageSpec(kind.image.channels, (image_size, image_size))
-    done = import_checkpoint(checkpoint, kind, resolved, registry.components, output, image, weights)
+    done = import_checkpoint(checkpoint, kind, resolved, registry.components, output, image, weights, classes)
     part = f" of '{done.weights}'" if done.weights else ""
     typer.echo(
         f"{done.tensors} tensors{part}, {done.parameters:,} numbers, every key and shape as it must be: {output}"
@@ -62,21 +73,32 @@ def import_(
 
 def export(
     family: Family,
-    tokenizer: TokenizerName,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Such as tokenizer.pt.")],
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", metavar="FOLDER|CELL|RECORD", help="As for tokzoo encode.")
+    ] = None,
+    ar: Annotated[
+        str | None, typer.Option("--ar", metavar="FOLDER|CELL", help="A saved AR model, or a run's cell.")
+    ] = None,
     out: Out = Path("runs"),
     plugin: PluginFiles = None,
     strict_plugins: Strict = False,
 ) -> None:
-    """Write a tokenizer as a checkpoint that the code base it came from can read.
+    """Write a tokenizer or an AR model as a checkpoint that the code base it came from can read.
 
-    tokzoo export gigatok --tokenizer ss/ -o ss.pt
+      tokzoo export gigatok --tokenizer ss/ -o ss.pt
+
+      tokzoo export gigatok-gpt --ar gpt/ -o gpt.pt
     """
     registry = open_registry(plugin, strict_plugins)
     kind = _format(registry, family)
-    from tokzoo.records.finder import find_tokenizer
+    named = {"tokenizer": tokenizer, "ar": ar}
+    chosen = named.pop(kind.holds)
+    if chosen is None or any(named.values()):
+        raise TokzooError(f"family '{family}' holds models of one kind: name one with --{kind.holds}, and nothing else")
+    from tokzoo.records.finder import find_ar, find_tokenizer
 
-    where = find_tokenizer(tokenizer, out)
+    where = (find_ar if kind.holds == "ar" else find_tokenizer)(chosen, out)
     if output.exists():
         raise TokzooError(f"-o {output}: is there already; name a new file")
     check_place("-o", output)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from tokzoo.contracts.specs import ImageSpec
 
@@ -100,10 +100,12 @@ class Ignored:
 
 
 class CheckpointFormat(ABC):
-    """How the checkpoints of one code base name and shape what a tokenizer and its regularizers hold.
+    """How the checkpoints of one code base name and shape what a tokenizer and its regularizers hold, or an AR model.
 
     Attributes:
+        holds: which of the two.
         image: the images of its released models.
+        classes: the number of their classes; None: a tokenizer needs none, or they have none.
         weights: where its files may keep the weights, the preferred place first. A place is a dotted path: the names of
             nested parts, or the beginning of the keys (``"state_dict.model"``). A file of nothing but tensors is always
             taken for the weights themselves, unless one of the places is in it.
@@ -111,21 +113,23 @@ class CheckpointFormat(ABC):
             path the first name is a part of the file, and the rest the beginning of its keys.
     """
 
+    holds: ClassVar[Literal["tokenizer", "ar"]] = "tokenizer"
     image: ClassVar[ImageSpec]
+    classes: ClassVar[int | None] = None
     weights: ClassVar[tuple[str, ...]]
     written: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def accepts(self, recipe: Any) -> None:
-        """Raise :class:`Refusal` unless checkpoints of this kind hold such a tokenizer."""
+        """Raise :class:`Refusal` unless checkpoints of this kind hold such a model."""
 
     @abstractmethod
     def kept(self, recipe: Any, shapes: Mapping[str, Shape]) -> Mapping[str, Places]:
         """Where each of our tensors is kept, by our name; a tensor left out is kept nowhere.
 
         Args:
-            recipe: what the tokenizer is made of (``tokzoo.recipes.models.Recipe``).
-            shapes: the shapes of its tensors by our names: ``tokenizer.…``, and ``regularizers.ROLE.…``.
+            recipe: what the model is made of (``tokzoo.recipes.models.Recipe``); ``recipe.ar`` if it is an AR model.
+            shapes: the shapes of its tensors by our names: ``tokenizer.…`` and ``regularizers.ROLE.…``, or ``ar.…``.
         """
 
     def ignored(self, recipe: Any) -> tuple[Ignored, ...]:

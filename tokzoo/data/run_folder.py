@@ -85,7 +85,15 @@ class CellFolder:
         Raises:
             TokzooError: it is not trained yet.
         """
-        return self.run.tokenizer(str(self.read()["stages"].get("tokenizer")), f"cell {self.name}")
+        return self.run.trained("tokenizer", self.read()["stages"].get("tokenizer"), f"cell {self.name}")
+
+    def ar(self) -> Path:
+        """The folder of its trained AR model.
+
+        Raises:
+            TokzooError: it has none, or it is not trained yet.
+        """
+        return self.run.trained("ar", self.read()["stages"].get("ar"), f"cell {self.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +124,16 @@ class RunFolder:
         """The folder of a stage's result, there or not."""
         return self.path / "cache" / name / key
 
-    def tokenizer(self, key: str, whose: str) -> Path:
-        """The folder of a trained tokenizer, by its stage's key; ``whose`` is for the message.
+    def trained(self, stage: str, key: str | None, whose: str) -> Path:
+        """The folder of a trained model, by its stage and that stage's key; ``whose`` is for the message.
 
         Raises:
-            TokzooError: it is not trained yet.
+            TokzooError: there is none, or it is not trained yet.
         """
-        folder = self.stage("tokenizer", key)
+        what = "AR model" if stage == "ar" else stage
+        if key is None:
+            raise TokzooError(f"{whose}: has no {what}")
+        folder = self.stage(stage, key)
         if not (folder / DONE).is_file():
-            raise TokzooError(f"{whose}: its tokenizer is not in {folder}; run it (again) with tokzoo run")
+            raise TokzooError(f"{whose}: its {what} is not in {folder}; run it (again) with tokzoo run")
         return folder

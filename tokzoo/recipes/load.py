@@ -93,16 +93,17 @@ def _is_file(name: str) -> bool:
 def _read(what: str, name: str, registry: Registry) -> tuple[Path, Tree]:
     """The file of a recipe, track or suite, and its tree. A user's own file is told by its path, ours by its name.
 
-    A folder stands for the recipe in it; a saved tokenizer that a recipe names is looked for beside its file.
+    A folder stands for the recipe in it; a saved model that a recipe names is looked for beside its file.
     """
     if not _is_file(name):
         path = find_file(registry, what, name)
         return path, Tree.from_file(path, path.name)
     path = Path(name) / RECIPE if (Path(name) / RECIPE).is_file() else Path(name)
     tree = Tree.from_file(path)
-    init = tree.data.get("init")
-    for holder, key in ((tree.data, "weights"), (init, "folder") if isinstance(init, dict) else (tree.data, "init")):
-        if isinstance(holder.get(key), str):
+    init, ar = tree.data.get("init"), tree.data.get("ar")
+    named = [(tree.data, "weights"), (init, "folder") if isinstance(init, dict) else (tree.data, "init")]
+    for holder, key in [*named, (ar, "weights")]:
+        if isinstance(holder, dict) and isinstance(holder.get(key), str):
             holder[key] = str(path.parent / Path(holder[key]).expanduser())
     return path, tree
 

@@ -100,7 +100,8 @@ class Recipe(Written):
     Attributes:
         weights: a saved tokenizer that is judged as it is: nothing of the tokenizer is trained.
         init: a saved tokenizer that training starts from.
-        ar: the recipe's own AR model; None: the track's, or none at all (see ``judged``).
+        ar: the recipe's own AR model, with ``weights: FOLDER`` a saved one that is judged as it is; None: the track's,
+            or none at all (see ``judged``).
     """
 
     name: str = "unnamed"
@@ -202,6 +203,13 @@ class Probe(Written, Budget):
     sampler: Any = Field(default_factory=dict)
     codes: Literal["ten-crop", "live"] | None = None
 
+    @field_validator("ar")
+    @classmethod
+    def _is_trained(cls, ar: Slot) -> Slot:
+        if ar.weights is not None:
+            refuse((("weights",), "a track trains the AR model that judges; a recipe may bring a saved one"))
+        return ar
+
     @field_validator("sampler")
     @classmethod
     def _is_of_the_model(cls, sampler: Any, info: ValidationInfo) -> Any:
@@ -209,8 +217,8 @@ class Probe(Written, Budget):
         return sampler if ar is None else sampler_of(ar, sampler, info)
 
     def identity(self) -> dict[str, Any]:
-        """What the trained AR model depends on; the sampler is not part of it."""
-        return differences(self, {"sampler"})
+        """What the trained AR model depends on; the sampler is not part of it, and of a saved one nor is training."""
+        return differences(self, {"sampler"} if self.ar.weights is None else type(self).model_fields.keys() - {"ar"})
 
 
 def _list_of_metrics(given: Any) -> Any:

@@ -1,6 +1,7 @@
 """Values of a tree looked up and validated, every mistake said with its place."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from pydantic import ValidationError
@@ -9,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from tokzoo.contracts.configs import Config
 from tokzoo.contracts.errors import Broken, TokzooError, describe
 from tokzoo.recipes.mistakes import REFERENCE, Mistakes, Problem, explain, not_finite
+from tokzoo.recipes.saved import SavedAR
 from tokzoo.recipes.slots import Slot
 from tokzoo.recipes.tree import Key, Tree
 from tokzoo.registry.catalogue import Catalogue, Entry
@@ -71,6 +73,8 @@ class Resolver:
         if value is None:
             raise Mistakes([((), self._missing(kind))])
         fields = {"use": value} if isinstance(value, str) else value
+        if kind == "ar" and isinstance(fields, Mapping) and "weights" in fields:
+            return self._saved_ar(fields)
         if not isinstance(fields, Mapping) or not isinstance(fields.get("use"), str):
             raise Mistakes([((), f"expected {{use: NAME, …}} with the name of a component, found {value!r}")])
         try:
@@ -89,6 +93,25 @@ class Resolver:
             raise Broken(
                 f"{kind} '{entry.spec.name}' (plugin {entry.plugin}): its config raised {describe(error)}"
             ) from error
+
+    def _saved_ar(self, fields: Mapping[str, Any]) -> Slot:
+        """``{weights: FOLDER}``: the saved AR model; what else is said of it must be so."""
+        said = {name: value for name, value in fields.items() if name != "weights"}
+        if fields["weights"] is None:
+            return self._slot("ar", said)
+        try:
+            saved = SavedAR.of(fields["weights"])
+        except TokzooError as error:
+            raise Mistakes([(("weights",), str(error))]) from None
+        made = self._slot("ar", saved.recipe.get("ar"))
+        if said.get("use", made.use) != made.use:
+            raise Mistakes([(("use",), f"{saved.folder} is a '{made.use}'; leave out use, or the weights")])
+        wanted, found = (slot.dump(places=False) for slot in (self._slot("ar", {**made.dump(), **said}), made))
+        others = [name for name in wanted if wanted[name] != found.get(name)]
+        if others:
+            what = ", ".join(f"{name} {found.get(name)!r}" for name in others)
+            raise Mistakes([((others[0],), f"{saved.folder} was made with {what}; leave these, or the weights, out")])
+        return replace(made, weights=saved)
 
     def _missing(self, kind: str) -> str:
         names = ", ".join(entry.spec.name for entry in self.catalogue.of_kind(kind))

@@ -1,9 +1,9 @@
-"""What a saved tokenizer says of itself: its recipe and its images. No torch here, and no weight is read."""
+"""What a saved model says of itself: its recipe and its images. No torch here, and no weight is read."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -19,17 +19,25 @@ DESCRIPTION = "tokenizer.json"
 REGULARIZERS = "regularizers.safetensors"
 RECIPE = "recipe.yaml"
 """A folder with this file can be run by its path, like a recipe."""
+AR_FORMAT = "tokzoo.ar/1"
+AR_WEIGHTS = "ar.safetensors"
+AR_DESCRIPTION = "ar.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """The folder of a saved tokenizer. A field of this type is written as the folder's path, and published as a hash.
+class SavedModel:
+    """The folder of a saved model. A field of this type is written as the folder's path, and published as a hash.
 
     Attributes:
-        recipe: of the tokenizer, every field given.
+        recipe: every field given.
         image: what its images are.
         classes: of the dataset it was trained on, if any.
     """
+
+    what: ClassVar[str]
+    format: ClassVar[str]
+    files: ClassVar[tuple[str, str]]
+    """Of its description and its weights."""
 
     folder: Path
     recipe: Mapping[str, Any]
@@ -39,7 +47,79 @@ class Saved:
     @property
     def fingerprint(self) -> str:
         """The SHA-256 of its weights."""
-        return known_hash(self.folder / WEIGHTS)
+        return known_hash(self.folder / self.files[1])
+
+    def identity(self) -> str:
+        """What results depend on: its weights."""
+        return self.fingerprint
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the description.
+
+        Raises:
+            TokzooError: not such a folder, or not one that this version reads.
+        """
+        path = folder / cls.files[0]
+        if not path.is_file() or not (folder / cls.files[1]).is_file():
+            raise TokzooError(f"{folder}: not a saved {cls.what} ({' and '.join(cls.files)} expected)")
+        try:
+            found = read_json(path)
+            if found["format"] != cls.format:
+                raise TokzooError(f"{path}: format {found['format']!r}; this reads {cls.format}")
+            image = ImageSpec(found["image"]["channels"], tuple(found["image"]["size"]))
+            return cls(folder, dict(found["recipe"]), image, found["classes"])
+        except (ValueError, KeyError, TypeError) as error:
+            why = f"{type(error).__name__}: {error}"
+            raise TokzooError(f"{path}: not the description of a saved {cls.what} ({why})") from error
+
+    @classmethod
+    def of(cls, given: Any) -> Self:
+        """From the path of its folder, as a recipe names it.
+
+        Raises:
+            TokzooError: it is no path, or not such a folder.
+        """
+        if isinstance(given, cls):
+            return given
+        if not isinstance(given, str | Path):
+            raise TokzooError(f"expected the folder of a saved {cls.what}, found {given!r}")
+        return cls.read(Path(given).expanduser())
+
+    def write(self) -> None:
+        """Write the description into the folder."""
+        image = asdict(self.image)
+        content = {"format": self.format, "recipe": self.recipe, "image": image, "classes": self.classes}
+        write_json(self.folder / self.files[0], content)
+
+    def published(self, places: bool = True) -> str:
+        """Its folder; without ``places``, the hash of its weights."""
+        return str(self.folder) if places else f"sha256:{self.fingerprint}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Read from the path of its folder."""
+
+        def read(given: Any) -> Self:
+            try:
+                return cls.of(given)
+            except TokzooError as error:
+                raise PydanticCustomError(REFERENCE, REFERENCE, {"problems": [((), str(error))]}) from None
+
+        def dump(saved: SavedModel, info: core_schema.SerializationInfo) -> str:
+            return saved.published((info.context or {}).get("places", True))
+
+        written = core_schema.plain_serializer_function_ser_schema(dump, info_arg=True)
+        return core_schema.no_info_plain_validator_function(read, serialization=written)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved(SavedModel):
+    """The folder of a saved tokenizer."""
+
+    what: ClassVar[str] = "tokenizer"
+    format: ClassVar[str] = FORMAT
+    files: ClassVar[tuple[str, str]] = (DESCRIPTION, WEIGHTS)
 
     @property
     def regularizers_fingerprint(self) -> str:
@@ -51,54 +131,11 @@ class Saved:
         saved = (self.folder / REGULARIZERS).is_file()
         return tuple(f"regularizers.{role}" for role in self.recipe.get("regularizers", ())) if saved else ()
 
-    def identity(self) -> str:
-        """What results depend on: its weights."""
-        return self.fingerprint
 
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Read the description.
+@dataclass(frozen=True, slots=True)
+class SavedAR(SavedModel):
+    """The folder of a saved AR model; its recipe is that of the tokenizer whose codes it learned, with its ``ar``."""
 
-        Raises:
-            TokzooError: not a tokenizer's folder, or not one that this version reads.
-        """
-        path = folder / DESCRIPTION
-        if not path.is_file() or not (folder / WEIGHTS).is_file():
-            raise TokzooError(f"{folder}: not a saved tokenizer ({DESCRIPTION} and {WEIGHTS} expected)")
-        try:
-            found = read_json(path)
-            if found["format"] != FORMAT:
-                raise TokzooError(f"{path}: format {found['format']!r}; this reads {FORMAT}")
-            image = ImageSpec(found["image"]["channels"], tuple(found["image"]["size"]))
-            return cls(folder, dict(found["recipe"]), image, found["classes"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise TokzooError(
-                f"{path}: not the description of a tokenizer ({type(error).__name__}: {error})"
-            ) from error
-
-    def write(self) -> None:
-        """Write the description into the folder."""
-        image = asdict(self.image)
-        content = {"format": FORMAT, "recipe": self.recipe, "image": image, "classes": self.classes}
-        write_json(self.folder / DESCRIPTION, content)
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Read from the path of its folder."""
-
-        def read(given: Any) -> Saved:
-            if isinstance(given, cls):
-                return given
-            problem = f"expected the folder of a saved tokenizer, found {given!r}"
-            try:
-                if isinstance(given, str | Path):
-                    return cls.read(Path(given).expanduser())
-            except TokzooError as error:
-                problem = str(error)
-            raise PydanticCustomError(REFERENCE, REFERENCE, {"problems": [((), problem)]})
-
-        def dump(saved: Saved, info: core_schema.SerializationInfo) -> str:
-            return str(saved.folder) if (info.context or {}).get("places", True) else f"sha256:{saved.fingerprint}"
-
-        written = core_schema.plain_serializer_function_ser_schema(dump, info_arg=True)
-        return core_schema.no_info_plain_validator_function(read, serialization=written)
+    what: ClassVar[str] = "AR model"
+    format: ClassVar[str] = AR_FORMAT
+    files: ClassVar[tuple[str, str]] = (AR_DESCRIPTION, AR_WEIGHTS)

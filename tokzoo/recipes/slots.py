@@ -11,6 +11,7 @@ from tokzoo.contracts.configs import ComponentConfig
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.data.files import known_hash
 from tokzoo.recipes.identity import differences
+from tokzoo.recipes.saved import SavedAR
 from tokzoo.registry.catalogue import Entry
 
 HASH = "sha256:"
@@ -18,11 +19,16 @@ HASH = "sha256:"
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A component in its place: found, and its config validated."""
+    """A component in its place: found, and its config validated.
+
+    Attributes:
+        weights: a saved AR model that is judged as it is.
+    """
 
     kind: str
     entry: Entry
     config: ComponentConfig
+    weights: SavedAR | None = None
 
     @property
     def use(self) -> str:
@@ -37,13 +43,15 @@ class Slot:
         """
         left_out = set() if places else {*self.config.places, *self.config.contents}
         dump = self.config.model_dump(mode="json", exclude=left_out, context={"places": places})
-        return {"use": self.use, **dump} if places else {"use": self.use, **dump, **self.hashes()}
+        own = {"use": self.use, **dump} if places else {"use": self.use, **dump, **self.hashes()}
+        return own if self.weights is None else {**own, "weights": self.weights.published(places)}
 
     def identity(self) -> dict[str, Any]:
         """What its results depend on: name, version, the fields that differ from their defaults, the same of parts."""
         config = differences(self.config, {*self.config.places, *self.config.contents})
         contents = {name: digest for name, digest in self.hashes().items() if digest is not None}
-        return {"use": self.use, "version": self.entry.spec.version, "config": {**config, **contents}}
+        own = {"use": self.use, "version": self.entry.spec.version, "config": {**config, **contents}}
+        return own if self.weights is None else {**own, "weights": self.weights.identity()}
 
     def hashes(self) -> dict[str, str | None]:
         """Instead of the path of a file whose content counts, what it contains.

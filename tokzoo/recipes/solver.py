@@ -23,7 +23,7 @@ from tokzoo.contracts.specs import (
     Tap,
     Tokens,
 )
-from tokzoo.recipes.models import PARTS, Probe, Recipe
+from tokzoo.recipes.models import PARTS, Recipe
 from tokzoo.recipes.resolver import Resolver, example_slot
 from tokzoo.recipes.slots import Slot
 from tokzoo.recipes.tree import Tree
@@ -270,11 +270,11 @@ def solve(recipe: Recipe, image: ImageSpec, classes: int | None, catalogue: Cata
     return solver.chain(solver.coded())
 
 
-def check_probe(probe: Probe, recipe: Recipe, chain: Chain, catalogue: Catalogue) -> None:
+def check_ar(ar: Slot, recipe: Recipe, chain: Chain, catalogue: Catalogue) -> None:
     """Raise :class:`Refusal` unless the AR model can learn what such a tokenizer makes."""
     parts: dict[str, Slot] = {name: getattr(recipe, name) for name in PARTS}
     ask = partial(ask_with_hints, catalogue=catalogue)
     try:
-        Solver(parts, {}, chain.image, chain.classes, ask).learned(probe.ar, chain.tokens)
+        Solver(parts, {}, chain.image, chain.classes, ask).learned(ar, chain.tokens)
     except Refusal as refusal:
         raise Refusal(f"{refusal} (offered: {chain.codes})") from None

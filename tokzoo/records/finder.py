@@ -1,4 +1,4 @@
-"""Finding the tokenizer that a name means: a folder, a cell, a recipe or a record. No torch here."""
+"""Finding the model that a name means: a folder, a cell, a recipe or a record. No torch here."""
 
 from pathlib import Path
 
@@ -33,6 +33,22 @@ def find_tokenizer(text: str, out: Path) -> Path:
     )
 
 
+def find_ar(text: str, out: Path) -> Path:
+    """The folder of a saved AR model: named itself, or by a cell's folder or name.
+
+    Raises:
+        TokzooError: neither, or it is not trained yet.
+    """
+    run, folder = RunFolder(out), Path(text)
+    cell = CellFolder(folder) if folder.is_dir() else run.cell(text)
+    if cell.is_there():
+        return cell.ar()
+    if folder.is_dir():
+        return folder
+    known = [each.name for each in run.all_cells()]
+    raise TokzooError(f"AR model '{text}': no folder, and no cell under {out}; {suggest(text, known)}")
+
+
 def _of_recipe(name: str, run: RunFolder) -> Path | None:
     """The newest finished tokenizer of a recipe; its seeds are as good as each other, other tracks are not."""
     cells = [cell for cell in run.all_cells() if _recipe(cell) == name]
@@ -56,7 +72,7 @@ def _of_record(start: str, run: RunFolder) -> Path | None:
     keys = {record.stages["tokenizer"] for record in records if "tokenizer" in record.stages}
     if len(keys) > 1:
         raise TokzooError(f"tokenizer '{start}': begins the ids of {', '.join(record.id for record in records)}")
-    return run.tokenizer(keys.pop(), f"record {records[0].id}") if keys else None
+    return run.trained("tokenizer", keys.pop(), f"record {records[0].id}") if keys else None
 
 
 def _recipe(cell: CellFolder) -> str:

@@ -50,7 +50,7 @@ def test_every_combination_is_there_once(catalogue):
 
 def test_the_solvers_answer_is_the_answer(zoo, catalogue):
     """What fits here is what a recipe of the same components makes of it."""
-    from tokzoo.recipes.solver import check_probe, solve
+    from tokzoo.recipes.solver import check_ar, solve
 
     image = tokzoo.ImageSpec(3, (32, 32))
 
@@ -58,7 +58,7 @@ def test_the_solvers_answer_is_the_answer(zoo, catalogue):
         try:
             chain = solve(recipe, image, 10, catalogue)
             if probe:
-                check_probe(probe, recipe, chain, catalogue)
+                check_ar(probe.ar, recipe, chain, catalogue)
         except tokzoo.Refusal as refusal:
             # Hints apart.
             return str(refusal).partition("; ")[0]

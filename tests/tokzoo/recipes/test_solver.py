@@ -9,7 +9,7 @@ import pytest
 import tokzoo
 from tokzoo.recipes.models import PARTS
 from tokzoo.recipes.resolve import probe_of, resolve_recipe
-from tokzoo.recipes.solver import check_probe, solve
+from tokzoo.recipes.solver import check_ar, solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Entry
 from tokzoo.registry.plugins import load_registry
@@ -160,11 +160,11 @@ def test_an_ar_model_that_cannot_learn_the_codes_is_refused(zoo):
     catalogue = zoo.registry.components
     chain = solve(recipe, IMAGE, 10, catalogue)
     with pytest.raises(tokzoo.Refusal) as error:
-        check_probe(probe_of(recipe, track), recipe, chain, catalogue)
+        check_ar(probe_of(recipe, track).ar, recipe, chain, catalogue)
     assert str(error.value) == (
         "quantizer → ar: ar 'gpt' learns one level, not 2; would fit instead: any (offered: 4×4 codes of 64×64)"
     )
-    check_probe(probe_of(zoo.recipe("ar=any"), track), recipe, chain, catalogue)
+    check_ar(probe_of(zoo.recipe("ar=any"), track).ar, recipe, chain, catalogue)
 
 
 def test_an_ar_model_is_refused_what_no_part_of_the_tokenizer_provides(zoo):
@@ -182,7 +182,7 @@ def test_an_ar_model_is_refused_what_no_part_of_the_tokenizer_provides(zoo):
     catalogue.add(Entry(tokzoo.ComponentSpec("ar", "me/scaled", Scaled, "me:Scaled", "reads scales"), "me"))
     recipe = zoo.recipe("ar=me/scaled", "regularizers.entropy=null")
     with pytest.raises(tokzoo.Refusal, match="needs the capability 'next_scale', which encoder 'grid', quantizer"):
-        check_probe(probe_of(recipe, zoo.track()), recipe, solve(recipe, IMAGE, 10, catalogue), catalogue)
+        check_ar(probe_of(recipe, zoo.track()).ar, recipe, solve(recipe, IMAGE, 10, catalogue), catalogue)
 
 
 def test_the_real_components_are_solved_and_refused():
