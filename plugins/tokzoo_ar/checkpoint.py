@@ -1,4 +1,4 @@
-"""GigaTok's released GPTs (arXiv 2504.08736, section 3.1): how their keys and shapes follow from ours. No torch here."""
+"""GigaTok's released GPTs (arXiv 2504.08736, section 3.1): how their keys follow from ours. No torch here."""
 
 import re
 from collections.abc import Mapping

@@ -88,12 +88,16 @@ def import_checkpoint(
         TokzooError: see :func:`~tokzoo.assembly.foreign.read_foreign`. Nothing is written then.
     """
     _check_new(folder)
-    if kind.holds == "ar" and recipe.ar is None:
+    ar = recipe.ar if kind.holds == "ar" else None
+    if kind.holds == "ar" and ar is None:
         raise TokzooError(f"{recipe.name} says nothing of an AR model, and the checkpoint is of one; add ar.use=NAME")
     kind.accepts(recipe)
+    if ar is not None:
+        # What shaped the tokenizer is not asked for: only its codes matter.
+        recipe = recipe.model_copy(update={"regularizers": {}})
     chain = solve(recipe, image or kind.image, kind.classes if classes is None else classes, catalogue)
-    if kind.holds == "ar":
-        check_ar(recipe.ar, recipe, chain, catalogue)
+    if ar is not None:
+        check_ar(ar, recipe, chain, catalogue)
     read = read_foreign(path, kind, recipe, _wanted(kind, recipe, chain), weights)
     with _in_one_step(folder) as temporary:
         _write(temporary, kind, recipe, chain, read.tensors)
@@ -153,9 +157,7 @@ def _in_one_step(folder: Path) -> Iterator[Path]:
         raise
 
 
-def _write(
-    folder: Path, kind: CheckpointFormat, recipe: Recipe, chain: Chain, tensors: Mapping[str, Tensor]
-) -> None:
+def _write(folder: Path, kind: CheckpointFormat, recipe: Recipe, chain: Chain, tensors: Mapping[str, Tensor]) -> None:
     parts = {
         file: {ours.removeprefix(prefix): value for ours, value in tensors.items() if ours.startswith(prefix)}
         for prefix, file in PLACES[kind.holds].items()

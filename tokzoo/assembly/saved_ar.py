@@ -9,7 +9,7 @@ from tokzoo.assembly.build import build_ar
 from tokzoo.assembly.weights import load_weights, save_weights
 from tokzoo.contracts.interfaces import ARModel, Quantizer
 from tokzoo.contracts.specs import Chain, Tokens
-from tokzoo.recipes.models import Recipe
+from tokzoo.recipes.models import PARTS, Recipe
 from tokzoo.recipes.saved import AR_DESCRIPTION, AR_WEIGHTS, SavedAR
 from tokzoo.recipes.slots import Slot
 
@@ -27,10 +27,10 @@ def save_ar(folder: Path, tensors: Mapping[str, Tensor], ar: Slot, recipe: Recip
     Returns:
         The names of the files.
     """
-    # Where weights once came from does not matter to those who read them.
-    parts = recipe.model_copy(update={"weights": None, "init": None}).dump()
+    # How the two were trained, and where weights once came from, does not matter to those who read them.
+    said = {name: value for name, value in recipe.dump().items() if name in ("name", "summary", *PARTS)}
     own = {name: value for name, value in ar.dump().items() if name != "weights"}
-    SavedAR(folder, {**parts, "ar": own}, chain.image, chain.classes).write()
+    SavedAR(folder, {**said, "ar": own}, chain.image, chain.classes).write()
     save_weights(tensors, folder / AR_WEIGHTS)
     return [AR_WEIGHTS, AR_DESCRIPTION]
 

@@ -25,7 +25,9 @@ def import_(
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option("--weights", metavar="NAME", help="Where in the file: model, state_dict.ema … Default: the family's first."),
+        typer.Option(
+            "--weights", metavar="NAME", help="Where in the file: model, state_dict.ema … Default: the family's first."
+        ),
     ] = None,
     image_size: Annotated[
         int | None, typer.Option("--image-size", min=1, help="Side of its images. Default: as released.")
@@ -86,9 +88,9 @@ def export(
 ) -> None:
     """Write a tokenizer or an AR model as a checkpoint that the code base it came from can read.
 
-      tokzoo export gigatok --tokenizer ss/ -o ss.pt
+    tokzoo export gigatok --tokenizer ss/ -o ss.pt
 
-      tokzoo export gigatok-gpt --ar gpt/ -o gpt.pt
+    tokzoo export gigatok-gpt --ar gpt/ -o gpt.pt
     """
     registry = open_registry(plugin, strict_plugins)
     kind = _format(registry, family)

@@ -100,7 +100,7 @@ class SavedModel:
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Read from the path of its folder."""
 
-        def read(given: Any) -> Self:
+        def read(given: Any) -> SavedModel:
             try:
                 return cls.of(given)
             except TokzooError as error:

@@ -21,6 +21,7 @@ from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.solver import solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.plugins import load_registry
+from tokzoo_ar.checkpoint import GPTCheckpoint
 from tokzoo_ar.configs import GPTConfig, GPTSampler
 from tokzoo_ar.gpt import GPT
 from tokzoo_gigatok.checkpoint import DISCRIMINATOR, GigaTokCheckpoint
@@ -224,57 +225,39 @@ def load_quantizer(path, l2_norm, rotation):
 
 # GPT
 
-GPT_NAMES = {
-    r"^positional_embedding$": "positions",
-    r"^cls_embedding\.embedding_table\.": "starts.",
-    r"^tok_embeddings\.": "tokens.",
-    r"^output\.": "head.",
-    r"^adaLN\.1\.": "modulation.",
-    r"^final_adaLN\.1\.": "final_modulation.",
-    r"^layers\.": "blocks.",
-    r"attention\.wqkv\.": "attention.qkv.",
-    r"attention\.wo\.": "attention.out.",
-    r"feed_forward\.w1\.": "ffn.gate.",
-    r"feed_forward\.w2\.": "ffn.down.",
-    r"feed_forward\.w3\.": "ffn.up.",
-    r"adaLN_modulation\.1\.": "modulation.",
-    r"ada_gss$": "modulation_offset",
-}
-
-
-def gpt_name(name):
-    for pattern, replacement in GPT_NAMES.items():
-        name = re.sub(pattern, replacement, name)
-    return name
-
 
 def numbers(pattern, text):
     return [float(number) for number in re.search(pattern, text).groups()]
 
 
+def gpt_fields(meta):
+    """The fields of our config that a header means, without dropout."""
+    cfg = meta["cfg"]
+    return {
+        "size": None,
+        "layers": cfg["n_layer"],
+        "heads": cfg["n_head"],
+        "width": cfg["dim"],
+        "ffn_multiple": cfg["multiple_of"],
+        "qk_norm": cfg["use_qk_norm"],
+        "adaln": "shared" if cfg["use_simple_adaLN"] else "full" if cfg["use_adaLN"] else "none",
+        "token_dropout": cfg["token_dropout_p"],
+        "residual_dropout": cfg["resid_dropout_p"],
+        "ffn_dropout": cfg["ffn_dropout_p"],
+        "label_dropout": 0,
+    }
+
+
 def load_gpt(path):
+    """Our model as a file's header describes it, with the file's weights brought over as an import does."""
     golden = read(path)
     cfg = golden.meta["cfg"]
-    config = GPTConfig(
-        size=None,
-        layers=cfg["n_layer"],
-        heads=cfg["n_head"],
-        width=cfg["dim"],
-        ffn_multiple=cfg["multiple_of"],
-        qk_norm=cfg["use_qk_norm"],
-        adaln="shared" if cfg["use_simple_adaLN"] else "full" if cfg["use_adaLN"] else "none",
-        token_dropout=cfg["token_dropout_p"],
-        residual_dropout=cfg["resid_dropout_p"],
-        ffn_dropout=cfg["ffn_dropout_p"],
-        label_dropout=0,
-    )
     codes = tokzoo.CodeSpec((cfg["block_size"],), (cfg["vocab_size"],))
     latent = tokzoo.LatentSpec("sequence", codes.shape, 8)
-    model = GPT(config, tokzoo.Tokens(codes, latent, cfg["num_classes"]))
-    own = model.state_dict()
-    weights = {gpt_name(key[2:]): value for key, value in golden.tensors.items() if key.startswith("w.")}
-    # The per-block offsets are stored with axes for batch and position.
-    model.load_state_dict({key: value.reshape(own[key].shape) for key, value in weights.items()})
+    model = GPT(GPTConfig(**gpt_fields(golden.meta)), tokzoo.Tokens(codes, latent, cfg["num_classes"]))
+    state = model.state_dict()
+    for name, place in GPTCheckpoint().kept(None, {name: tuple(t.shape) for name, t in state.items()}).items():
+        state[name].copy_(golden[f"w.{place.key}"].reshape(state[name].shape))
     return model.eval()
 
 

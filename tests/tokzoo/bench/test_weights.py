@@ -35,6 +35,46 @@ def test_it_is_the_same_for_every_seed(judged):
     assert not (folder / "events.jsonl").exists()
 
 
+@pytest.fixture(scope="module")
+def with_its_ar_model(judged):
+    """Both models of the finished run, judged as they are."""
+    (folder,) = (judged.folder / "runs" / "cache" / "ar").iterdir()
+    shutil.copytree(folder, judged.folder / "gpt")
+    judged(*judged.tiny, "weights=saved", "ar.weights=gpt", "--seeds", "0-1", "--out", "both")
+    return judged
+
+
+def test_an_ar_model_is_judged_with_the_weights_it_comes_with(with_its_ar_model):
+    (trained,) = with_its_ar_model.records()
+    first, second = with_its_ar_model.records("both")
+    for record in (first, second):
+        assert record["origin"] == "imported"
+        assert record["metrics"]["ar.bits_per_image"] == trained["metrics"]["ar.bits_per_image"]
+        assert record["recipe"]["content"]["ar"]["weights"].startswith("sha256:")
+        assert record["probe"] != trained["probe"]
+    assert first["stages"]["ar"] == second["stages"]["ar"]
+    assert first["stages"]["samples"] != second["stages"]["samples"]
+    (folder,) = (with_its_ar_model.folder / "both" / "cache" / "ar").iterdir()
+    assert not (folder / "events.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            ("ar.weights=gpt", "quantizer.codes=32"),
+            "gpt learned 4×4 codes of 64 and 10 classes, and here are 4×4 codes of 32",
+        ),
+        (("ar={weights: gpt, width: 32}",), "ar.width: gpt was made with width 16"),
+        (("track.probe.ar={weights: gpt}",), "a track trains the AR model that judges"),
+    ],
+)
+def test_an_ar_model_that_does_not_fit_is_told_before_anything_is_done(with_its_ar_model, changes, said):
+    line = with_its_ar_model
+    assert said in line(*line.tiny, *changes, "--out", "none", code=2).stderr
+    assert not (line.folder / "none").exists()
+
+
 def test_the_table_says_where_it_is_from(judged):
     assert "imported" in judged.judged
 
