@@ -178,13 +178,14 @@ def test_growth_breaks_nothing(change):
 
 def test_the_page_names_the_versions_there_are():
     from tokzoo.data.codes import FORMAT as CODES
+    from tokzoo.recipes.saved import AR_FORMAT as AR
     from tokzoo.recipes.saved import FORMAT as TOKENIZER
     from tokzoo.records.schema import SCHEMA
 
     assert len(PAGE.splitlines()) <= 80
     assert f"now `{tokzoo.TOKZOO_API}`" in PAGE
     assert f"TOKZOO_API = ({tokzoo.TOKZOO_API}, {tokzoo.TOKZOO_API})" in PAGE
-    for schema in (SCHEMA, TOKENIZER, CODES):
+    for schema in (SCHEMA, TOKENIZER, AR, CODES):
         assert f"`{schema}`" in PAGE
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert f"Python ≥ {project['requires-python'].removeprefix('>=')}" in PAGE

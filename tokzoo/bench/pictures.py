@@ -25,6 +25,8 @@ def draw_pictures(bench: Workbench, folder: CellFolder) -> None:
     makers = {"reconstructions": _reconstructions, "tokenizer": _curves, "ar": _curves, "samples": _samples}
     if bench.cell.recipe.weights is not None:
         del makers["tokenizer"]  # it was not trained here
+    if bench.cell.probe is not None and bench.cell.probe.ar.weights is not None:
+        del makers["ar"]
     needs = {"reconstructions": "tokenizer"}
     for name, make in makers.items():
         path = folder.picture(name)
