@@ -1,6 +1,7 @@
 """AR models in folders of their own, beside saved tokenizers."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -26,11 +27,15 @@ def save_ar(folder: Path, tensors: Mapping[str, Tensor], ar: Slot, recipe: Recip
 
     Returns:
         The names of the files.
+
+    Raises:
+        TokzooError: a file that one of them started from is gone.
     """
     # How the two were trained, and where weights once came from, does not matter to those who read them.
-    said = {name: value for name, value in recipe.dump().items() if name in ("name", "summary", *PARTS)}
-    own = {name: value for name, value in ar.dump().items() if name != "weights"}
-    SavedAR(folder, {**said, "ar": own}, chain.image, chain.classes).write()
+    slots = {**{part: getattr(recipe, part) for part in PARTS}, "ar": replace(ar, weights=None)}
+    said = {name: {**slot.dump(), **slot.hashes()} for name, slot in slots.items()}
+    about = {"name": recipe.name, "summary": recipe.summary, **said}
+    SavedAR(folder, about, chain.image, chain.classes).write()
     save_weights(tensors, folder / AR_WEIGHTS)
     return [AR_WEIGHTS, AR_DESCRIPTION]
 
