@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 import tokzoo
+from tokzoo.data.files import open_file, reading
 
 UNSIGNED_BYTE = 0x08
+LARGEST_BYTES = 1 << 30
 
 
 def find_idx(folder: Path, name: str) -> Path:
@@ -31,14 +33,14 @@ def read_idx(path: Path) -> np.ndarray:
     Raises:
         tokzoo.TokzooError: the file is damaged, or is no idx file of unsigned bytes.
     """
-    content = path.read_bytes()
-    try:
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
+    with reading(path, "a whole idx file", EOFError, zlib.error, struct.error, gzip.BadGzipFile, mend="fetch it again"):
+        with open_file(path) as file, gzip.GzipFile(fileobj=file) as unpacked:
+            # No more than a file of MNIST's kind could hold: a small archive can stand for terabytes.
+            content = (unpacked if path.suffix == ".gz" else file).read(LARGEST_BYTES + 1)
         zeros, kind, axes = struct.unpack_from(">HBB", content)
         shape = struct.unpack_from(f">{axes}I", content, 4)
-    except (OSError, EOFError, zlib.error, struct.error) as error:
-        raise tokzoo.TokzooError(f"{path} is damaged ({error}); fetch it again") from error
+    if len(content) > LARGEST_BYTES:
+        raise tokzoo.TokzooError(f"{path} holds more than {LARGEST_BYTES:,} bytes")
     if (zeros, kind) != (0, UNSIGNED_BYTE):
         raise tokzoo.TokzooError(f"{path} is no idx file of unsigned bytes")
     data = np.frombuffer(content, np.uint8, offset=4 + 4 * axes)

@@ -22,8 +22,8 @@ from torch import Tensor
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.data.codes import read_codes, storage_type, write_codes
-from tokzoo.data.files import file_hash
-from tokzoo.data.pictures import read_picture, shown, to_picture
+from tokzoo.data.files import file_hash, reading, shown, temporary_beside, writing
+from tokzoo.data.pictures import read_picture, to_picture
 from tokzoo.data.pixels import to_uint8, to_unit
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.saved import WEIGHTS
@@ -76,12 +76,10 @@ class CodesFile:
             TokzooError: no such file, or another kind of file.
         """
         codes, _, about = read_codes(path)
-        try:
+        with reading(path, "a whole file of codes", KeyError, ValueError, TypeError, RecursionError):
             names = tuple(json.loads(about["files"]))
             maker = Maker(about["recipe"], about["recipe_hash"], about["weights"])
             _check_names(names, codes)
-        except (KeyError, ValueError, TypeError) as error:
-            raise TokzooError(f"{path}: not a whole file of codes ({error})") from error
         return cls(codes, names, maker)
 
 
@@ -123,23 +121,27 @@ def decode_to_folder(tokenizer: Tokenizer, codes: CodesFile, folder: Path, batch
         TokzooError: codes that are not such a tokenizer's, or a folder that holds something or cannot be written.
     """
     place = Path(os.path.abspath(folder))
-    unfinished = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-    try:
+    with writing(folder):
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
-            raise TokzooError(f"{folder}: there is something there already; name a new folder, or empty this one")
-        unfinished.mkdir(parents=True)
-        pictures = _decoded(tokenizer, codes.codes, batch)
-        for name, pixels in zip(_png_names(codes.names), pictures, strict=True):
-            path = unfinished / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            to_picture(pixels).save(path, format="PNG")
-        if place.exists():
-            place.rmdir()
-        unfinished.rename(place)
-    except OSError as error:
-        raise TokzooError(f"{shown(folder)}: cannot be written ({error})") from error
+            raise TokzooError(f"{shown(folder)}: there is something there already; name a new folder, or an empty one")
+        unfinished = temporary_beside(place)
+    try:
+        with writing(folder):
+            _write_pictures(tokenizer, codes, unfinished, batch)
+            if place.exists():
+                place.rmdir()
+            unfinished.rename(place)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write_pictures(tokenizer: Tokenizer, codes: CodesFile, folder: Path, batch: int) -> None:
+    folder.mkdir(parents=True)
+    pictures = _decoded(tokenizer, codes.codes, batch)
+    for name, pixels in zip(_png_names(codes.names), pictures, strict=True):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        to_picture(pixels).save(path, format="PNG")
 
 
 def _decoded(tokenizer: Tokenizer, codes: Tensor, batch: int) -> Iterator[np.ndarray]:

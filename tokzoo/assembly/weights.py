@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.data.files import write_atomic
+from tokzoo.data.files import open_file, reading, write_atomic
 
 
 def save_weights(tensors: Mapping[str, Tensor], path: Path, about: dict[str, str] | None = None) -> None:
@@ -42,7 +42,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         TokzooError: the file is missing or damaged.
     """
-    try:
+    with reading(path, "a whole file of weights", SafetensorError):
+        open_file(path).close()
         return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise TokzooError(f"{path} cannot be read: {error}") from error

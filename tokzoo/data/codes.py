@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.specs import CodeSpec
-from tokzoo.data.files import write_atomic
+from tokzoo.data.files import open_file, reading, write_atomic, writing
 
 FORMAT = "tokzoo.codes/1"
 TYPES = (torch.int16, torch.int32, torch.int64)
@@ -33,10 +33,8 @@ def write_codes(
     """
     tensors = {"codes": codes.contiguous()} if labels is None else {"codes": codes.contiguous(), "labels": labels}
     header = {"format": FORMAT, **(about or {})}
-    try:
+    with writing(path, SafetensorError):
         write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata=header))
-    except (OSError, SafetensorError) as error:
-        raise TokzooError(f"{path}: cannot be written ({error})") from error
 
 
 def read_codes(path: Path) -> tuple[Tensor, Tensor | None, dict[str, str]]:
@@ -45,17 +43,15 @@ def read_codes(path: Path) -> tuple[Tensor, Tensor | None, dict[str, str]]:
     Raises:
         TokzooError: no such file, or another kind of file.
     """
-    if not path.is_file():
-        raise TokzooError(f"{path}: no such file")
-    try:
+    with reading(path, "a whole file of codes", SafetensorError):
+        # safetensors would wait for somebody to write into a pipe.
+        open_file(path).close()
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
             if about.get("format") != FORMAT:
                 raise TokzooError(f"{path}: not a file of codes (format {about.get('format')}, expected {FORMAT})")
             codes = file.get_tensor("codes")
             labels = file.get_tensor("labels") if "labels" in file.keys() else None  # noqa: SIM118 - not a mapping
-    except (OSError, SafetensorError) as error:
-        raise TokzooError(f"{path}: not a whole file of codes ({error})") from error
     if codes.dtype not in TYPES:
         raise TokzooError(f"{path}: not a whole file of codes (codes are {codes.dtype})")
     return codes, labels, about

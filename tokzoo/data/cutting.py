@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from tokzoo.data.pictures import MODES, Pixels, decoding, eight_bits
+from tokzoo.data.opening import eight_bits, open_picture
+from tokzoo.data.pictures import MODES, Pixels
 
 CUTTING = 1
 """Raised when a file becomes other pixels than before."""
@@ -39,9 +40,13 @@ def cut_square(content: bytes, name: str, channels: int, square: Square) -> Pixe
     """A square of an encoded picture, uint8 ``[C, size, size]``; ``name`` is what errors call it.
 
     Raises:
-        BrokenPicture: the picture is damaged, or none.
+        BrokenPicture: the picture is damaged, too large, or none.
     """
-    with decoding(name), Image.open(io.BytesIO(content)) as picture:
+
+    def resized_pixels(width: int, height: int) -> float:
+        return width * height * (square.short / min(width, height)) ** 2
+
+    with open_picture(io.BytesIO(content), name, channels, resized_pixels) as picture:
         plain = eight_bits(picture).convert(MODES[channels])
         resized = _resize(plain, square.short)
         left = _offset(square.right, resized.width - square.size)

@@ -1,18 +1,159 @@
-"""Writing files so that a reader, or a killed writer, never leaves half of one. No torch here."""
+"""Files: read with one message for whatever goes wrong, and written whole or not at all. No torch here."""
 
+import errno
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import platform
+import re
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
+
+from tokzoo.contracts.errors import TokzooError
+
+KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+LONGEST_NAME = 200
+"""Bytes of a file's name that its temporary name keeps: file systems know 255."""
+TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{8}\.tmp", re.DOTALL)
+FORGOTTEN_SECONDS = 86400
+"""So long after it was last written, a temporary file from elsewhere is held for one whose writer is dead."""
+
+
+def shown(path: Path | str) -> str:
+    """A path for a message: a name need not be valid Unicode, and what is not cannot be printed."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+@contextmanager
+def reading(
+    what: Path | str, expected: str = "a whole file", *damaged: type[Exception], mend: str = ""
+) -> Iterator[None]:
+    """Tell in one message what goes wrong inside, while a file is read.
+
+    Args:
+        what: the file, as the message calls it.
+        expected: what it ought to be, for the message.
+        damaged: what is raised where it is something else.
+        mend: how to mend that.
+
+    Raises:
+        TokzooError: the file cannot be read, or is not what it ought to be.
+    """
+    caught: tuple[type[Exception], ...] = (OSError, *damaged)
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise TokzooError(f"{shown(what)}: not a text file ({error.reason} at byte {error.start})") from error
+    except caught as error:
+        if isinstance(error, damaged):
+            raise TokzooError(f"{shown(what)}: not {expected} ({_reason(error)}){mend and f'; {mend}'}") from error
+        raise TokzooError(f"{shown(what)}: cannot be read ({_reason(error)})") from error
+
+
+@contextmanager
+def writing(what: Path | str, *failures: type[Exception], mend: str = "") -> Iterator[None]:
+    """Tell in one message that a file or a folder cannot be written.
+
+    Args:
+        what: the file, as the message calls it.
+        failures: what else than OSError says so.
+        mend: what to do about it.
+
+    Raises:
+        TokzooError: it cannot be written.
+    """
+    caught: tuple[type[Exception], ...] = (OSError, *failures)
+    try:
+        yield
+    except caught as error:
+        raise TokzooError(f"{shown(what)}: cannot be written ({_reason(error)}){mend and f'; {mend}'}") from error
+
+
+def _reason(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:200] or type(error).__name__
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a file to be read.
+
+    Raises:
+        OSError: it cannot be read, or is something else than a file. Nobody is waited for at a pipe's other end.
+    """
+    return open(path, "rb", opener=_open_regular)
+
+
+def _open_regular(path: str, flags: int) -> int:
+    number = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(number).st_mode
+    if stat.S_ISREG(mode):
+        return number
+    os.close(number)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise OSError(errno.EINVAL, f"it is {kind_of(mode)}, not a file", path)
+
+
+def kind_of(mode: int) -> str:
+    """What something other than a file is, by its mode."""
+    return KINDS.get(stat.S_IFMT(mode), "something else")
+
+
+def read_text(path: Path, most: int) -> str:
+    """A text file of at most ``most`` bytes, in UTF-8.
+
+    Raises:
+        TokzooError: it cannot be read, is no text, or is larger.
+    """
+    with reading(path), open_file(path) as file:
+        content = file.read(most + 1)
+        if len(content) > most:
+            raise TokzooError(f"{shown(path)}: larger than {most:,} bytes, the most that is read of such a file")
+        return content.decode("utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON value.
+
+    Raises:
+        OSError: the file cannot be read.
+        UnicodeDecodeError, json.JSONDecodeError: it is not JSON, or holds what Python does not read.
+    """
+    with open_file(path) as file:
+        text = file.read().decode("utf-8")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except (RecursionError, ValueError) as error:
+        problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise json.JSONDecodeError(problem, "", 0) from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON value, indented, keys in their order."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Have ``write`` fill a temporary file beside ``path``, flush it to disk, and put it in place in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         write(temporary)
         with temporary.open("rb+") as file:
@@ -22,20 +163,54 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON value, indented, keys in their order."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+def temporary_beside(path: Path) -> Path:
+    """A path in the same folder for what is not whole yet: no other writer's, on whatever host it writes.
+
+    What writers that were killed have left in that folder is removed when a process first writes into it.
+    """
+    _remove_dead(path.parent)
+    name = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME])
+    return path.with_name(f".{name}.{_here()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON value."""
-    return json.loads(path.read_text(encoding="utf-8"))
+@lru_cache(maxsize=4096)
+def _remove_dead(folder: Path) -> None:
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = TEMPORARY.fullmatch(entry.name)
+            if found and _is_dead(found[1], int(found[2]), entry):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    os.unlink(entry.path)
+
+
+def _is_dead(where: str, process: int, entry: os.DirEntry[str]) -> bool:
+    # Windows has no harmless signal to ask with.
+    if where != _here() or os.name == "nt":
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > FORGOTTEN_SECONDS
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+@functools.cache
+def _here() -> str:
+    """Stands for where the numbers of processes mean something: this host, since it was started, this container."""
+    about = [platform.node()]
+    with suppress(OSError):
+        about.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        about.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("\n".join(about).encode(errors="surrogateescape")).hexdigest()[:8]
 
 
 def file_hash(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

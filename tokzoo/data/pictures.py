@@ -11,20 +11,27 @@ What a file becomes, in this order:
    twice as fast for photographs, but moves pixels by up to 8 levels.
 """
 
+import errno
+import hashlib
+import io
 import os
+import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.specs import ImageSpec
-from tokzoo.data.files import write_atomic
+from tokzoo.data.files import kind_of, open_file, reading, shown, write_atomic
+from tokzoo.data.opening import LARGEST_BYTES, BrokenPicture, eight_bits, open_picture
 
 EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+ARCHIVES = (".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".zip")
+MOST_FOLDERS, DEEPEST_FOLDER = 1_000_000, 100
+"""Links can make a tree of a few folders endless."""
 READING = 1
 """Raised when a file becomes other pixels than before."""
 MODES = {1: "L", 3: "RGB"}
@@ -33,59 +40,86 @@ MODES = {1: "L", 3: "RGB"}
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-class BrokenPicture(TokzooError):
-    """A file that cannot be decoded; ``reason`` says why, the message also which."""
+class ChangedPicture(TokzooError):
+    """A file that is not what it was when it was listed."""
 
-    def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(f"{shown(path)}: cannot be decoded ({reason})")
-        self.reason = reason
-
-
-def shown(path: Path | str) -> str:
-    """A path for a message: a name need not be valid Unicode, and what is not cannot be printed."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(f"{shown(path)}: has changed since it was listed; run it again")
 
 
 def find_pictures(folder: Path) -> Iterator[str]:
     """The pictures under ``folder``: their paths from there, joined by ``/``, in a fixed order.
 
-    A picture is told by its extension. Links are followed; files and folders whose names begin with a dot are left out.
+    A picture is told by its extension. Links are followed, but not back to a folder above them; files and folders whose
+    names begin with a dot are left out.
 
     Raises:
-        TokzooError: a folder cannot be listed.
+        TokzooError: a folder cannot be listed, holds what is named like a picture and no file, or has no end.
     """
-    yield from _walk(folder, "", ())
+    # From the last to the first: what comes next is at the end.
+    waiting: list[tuple[str, tuple[str, ...]]] = [("", ())]
+    for _ in range(MOST_FOLDERS):
+        if not waiting:
+            return
+        prefix, above = waiting.pop()
+        here = os.path.realpath(folder / prefix)
+        if here in above:
+            continue
+        if len(above) == DEEPEST_FOLDER:
+            raise TokzooError(f"{shown(folder / prefix)}: lies more than {DEEPEST_FOLDER} folders deep")
+        folders, pictures = list_folder(folder / prefix)
+        yield from (prefix + name for name in pictures)
+        waiting += [(f"{prefix}{name}/", (*above, here)) for name in reversed(folders)]
+    raise TokzooError(f"{shown(folder)}: more than {MOST_FOLDERS:,} folders; do links in it lead to each other?")
 
 
 def list_folder(folder: Path) -> tuple[list[str], list[str]]:
     """The names of the folders and of the pictures in ``folder``, each in order.
 
     Raises:
-        TokzooError: the folder cannot be listed.
+        TokzooError: the folder cannot be listed, or holds what is named like a picture and no file.
     """
     folders, pictures = [], []
     try:
         for entry in os.scandir(folder):
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 folders.append(entry.name)
             elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
+                _refuse_pipe(entry)
                 pictures.append(entry.name)
     except OSError as error:
         raise TokzooError(f"{shown(folder)}: cannot be listed ({error.strerror})") from error
     return sorted(folders), sorted(pictures)
 
 
-def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
-    here = os.path.realpath(folder)
-    # A link to a folder above it would be followed for ever.
-    if here in above:
-        return
-    folders, pictures = list_folder(folder)
-    yield from (prefix + name for name in pictures)
-    for name in folders:
-        yield from _walk(folder / name, f"{prefix}{name}/", (*above, here))
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        # A link to itself is no folder, whatever it is: as a picture, it is named when it is read.
+        if error.errno == errno.ELOOP:
+            return False
+        raise
+
+
+def _refuse_pipe(entry: os.DirEntry[str]) -> None:
+    try:
+        if entry.is_file():
+            return
+        mode = entry.stat().st_mode
+    except OSError:
+        return  # a link to nowhere: it is named when it is read
+    if not stat.S_ISREG(mode):
+        raise TokzooError(f"{shown(entry.path)}: is {kind_of(mode)}, not a picture; remove it, or rename it")
+
+
+def no_picture_in(folder: Path) -> str:
+    """That there is none, for a message; with what to do where there is an archive."""
+    text = f"{shown(folder)} holds no picture ({', '.join(sorted(EXTENSIONS))}), nor does a folder in it"
+    archives = sorted(entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(ARCHIVES))
+    return f"{text}; unpack {shown(archives[0])} first" if archives else text
 
 
 def name_pictures(given: Sequence[Path]) -> dict[str, Path]:
@@ -106,45 +140,43 @@ def name_pictures(given: Sequence[Path]) -> dict[str, Path]:
             raise TokzooError(f"{shown(said)}: no such file or folder")
         inside = [path / name for name in find_pictures(path)] if path.is_dir() else [path]
         if not inside:
-            raise TokzooError(f"{shown(said)} holds no picture ({', '.join(sorted(EXTENSIONS))}), nor a folder in it")
+            raise TokzooError(no_picture_in(path))
         found.update(dict.fromkeys(inside))
     base = os.path.commonpath([path if path.is_dir() else path.parent for path in paths])
     return {path.relative_to(base).as_posix(): path for path in found}
 
 
-def read_picture(path: Path, image: ImageSpec) -> Pixels:
+def read_picture(path: Path, image: ImageSpec, sha256: str | None = None) -> Pixels:
     """A picture file as uint8 ``[C, H, W]`` of the wanted channels and size, as the module describes.
 
+    Args:
+        path: the file.
+        image: what is wanted.
+        sha256: the hash that its content must have; None: any.
+
     Raises:
-        BrokenPicture: the file is damaged, or not a picture.
+        BrokenPicture: the file is damaged, too large, or not a picture.
+        ChangedPicture: its content has another hash.
         TokzooError: it is not there or may not be read, or pictures cannot have so many channels.
     """
     if image.channels not in MODES:
         raise TokzooError(f"pictures are read with {' or '.join(map(str, MODES))} channels, not {image.channels}")
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise TokzooError(f"{shown(path)}: cannot be read ({error.strerror})") from error
-    with file, decoding(path), Image.open(file) as picture:
-        return _pixels(picture, image)
+    with reading(path):
+        file = open_file(path)
+    with file:
+        source = file if sha256 is None else io.BytesIO(_read_known(file, path, sha256))
+        with open_picture(source, path, image.channels) as picture:
+            return _pixels(picture, image)
 
 
-@contextmanager
-def decoding(path: Path | str) -> Iterator[None]:
-    """Whatever goes wrong inside is said to be the fault of the picture called ``path``.
-
-    Raises:
-        BrokenPicture: something went wrong.
-    """
-    try:
-        yield
-    except UnidentifiedImageError as error:
-        raise BrokenPicture(path, "not a picture of a known format") from error
-    except MemoryError:
-        raise
-    # Given damaged files, decoders raise almost anything.
-    except Exception as error:
-        raise BrokenPicture(path, str(error) or type(error).__name__) from error
+def _read_known(file: BinaryIO, path: Path, sha256: str) -> bytes:
+    with reading(path):
+        content = file.read(LARGEST_BYTES + 1)
+    if len(content) > LARGEST_BYTES:
+        raise BrokenPicture(path, f"larger than {LARGEST_BYTES:,} bytes")
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ChangedPicture(path)
+    return content
 
 
 def _pixels(picture: Image.Image, image: ImageSpec) -> Pixels:
@@ -157,23 +189,6 @@ def _pixels(picture: Image.Image, image: ImageSpec) -> Pixels:
     box = _central_box(plain.size, (width, height))
     array = np.asarray(plain.resize((width, height), Image.Resampling.BICUBIC, box=box))
     return np.ascontiguousarray(array.reshape(height, width, image.channels).transpose(2, 0, 1))
-
-
-def eight_bits(picture: Image.Image) -> Image.Image:
-    """The picture, scaled to 8 bits a channel if it is grey of 16.
-
-    Raises:
-        ValueError: its pixels have no range that is known.
-    """
-    if picture.mode == "F":
-        raise ValueError("floating-point pixels have no defined range; save it with 8 or 16 bits")
-    if picture.mode != "I" and not picture.mode.startswith("I;16"):
-        return picture
-    # Pillow reads some 16-bit formats into 32 bits.
-    values = np.asarray(picture).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError("its pixels are outside of 16 bits; save it with 8 or 16 bits")
-    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
 
 
 def _opaque(picture: Image.Image) -> Image.Image:

@@ -9,9 +9,12 @@ from typing import Any, Self
 import yaml
 
 from tokzoo.contracts.errors import TokzooError
+from tokzoo.data.files import read_text
 
 Key = tuple[str, ...]
 COMMAND_LINE = "command line"
+LONGEST, DEEPEST, MOST = 1 << 20, 50, 100_000
+"""Of a file: its bytes, how deep its values lie in each other, and how many there are once aliases are written out."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -20,6 +23,38 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str, name: str) -> None:
         super().__init__(text)
         self.name = name
+        self.depth = 0
+        # How many values each node holds and how deep they lie, aliases counted as what they stand for.
+        self.extents: dict[yaml.Node, tuple[int, int]] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node.
+
+        Raises:
+            TokzooError: it holds too much, lies too deep, or holds itself.
+        """
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise TokzooError(f"{self.name}:{line}: values lie more than {DEEPEST} deep in each other")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        if node is not None and node not in self.extents:
+            if isinstance(event, yaml.AliasEvent):
+                raise TokzooError(f"{self.name}:{line}: a value holds itself, by its alias")
+            self.extents[node] = self._extent(node, line)
+        return node
+
+    def _extent(self, node: yaml.Node, line: int) -> tuple[int, int]:
+        inside = node.value if isinstance(node, yaml.CollectionNode) else []
+        children = [each for pair in inside for each in (pair if isinstance(pair, tuple) else (pair,))]
+        extents = [self.extents[child] for child in children]
+        many, deep = 1 + sum(each[0] for each in extents), 1 + max((each[1] for each in extents), default=0)
+        if many > MOST or deep > DEEPEST:
+            what = f"more than {MOST:,} values" if many > MOST else f"values more than {DEEPEST} deep in each other"
+            raise TokzooError(f"{self.name}:{line}: {what}, once its aliases are written out")
+        return many, deep
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         self.keys(node)
@@ -62,13 +97,7 @@ class Tree:
         Raises:
             TokzooError: unreadable, not YAML, not a mapping, or a key given twice; with file and line.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise TokzooError(f"{path}: {error.strerror or error}") from error
-        except UnicodeDecodeError as error:
-            raise TokzooError(f"{path}: not a text file ({error.reason} at byte {error.start})") from error
-        return cls.from_text(text, name or str(path))
+        return cls.from_text(read_text(path, LONGEST), name or str(path))
 
     @classmethod
     def from_text(cls, text: str, name: str) -> Self:

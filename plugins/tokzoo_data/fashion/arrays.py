@@ -3,11 +3,14 @@
 import functools
 import hashlib
 import json
+import lzma
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
 import tokzoo
+from tokzoo.data.files import reading
 from tokzoo_data.idx import find_idx, read_idx
 
 HERE = Path(__file__).parent
@@ -21,8 +24,14 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 
 def read_embedded(split: str) -> Arrays:
-    """A split of the subset that comes along; classes take turns (0, 1, …, 9, 0, 1, …)."""
-    with np.load(HERE / f"{split}.npz") as file:
+    """A split of the subset that comes along; classes take turns (0, 1, …, 9, 0, 1, …).
+
+    Raises:
+        tokzoo.TokzooError: it is damaged.
+    """
+    path = HERE / f"{split}.npz"
+    failures = (zipfile.BadZipFile, lzma.LZMAError, ValueError, KeyError, EOFError, NotImplementedError)
+    with reading(path, "what was installed", *failures, mend="install tokzoo again"), np.load(path) as file:
         return file["images"], file["labels"]
 
 

@@ -20,16 +20,22 @@ class Fashion(tokzoo.Dataset):
     """The subset that comes along, or with ``root`` the original files.
 
     Raises:
-        tokzoo.TokzooError: a file of ``root`` is missing or is not what its name says.
+        tokzoo.TokzooError: a file is missing, or is not what its name or its fingerprint says.
     """
 
     def __init__(self, config: "FashionConfig") -> None:
         super().__init__(config)
-        self.train = self._split("train")
-        self.val = self._split("val")
+        root = config.root
+        splits = {
+            split: arrays.read_embedded(split) if root is None else arrays.read_originals(root, split)
+            for split in arrays.SPLITS
+        }
+        if arrays.content_hash(splits) != config.fingerprint():
+            where = arrays.HERE if root is None else root
+            raise tokzoo.TokzooError(f"dataset fashion: the files in {where} are not what their fingerprint says")
+        self.train, self.val = (_padded(*splits[split]) for split in arrays.SPLITS)
 
-    def _split(self, split: str) -> InMemorySplit:
-        root = self.config.root
-        images, labels = arrays.read_embedded(split) if root is None else arrays.read_originals(root, split)
-        padded = np.pad(images, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)))
-        return InMemorySplit(torch.from_numpy(padded).unsqueeze(1), torch.from_numpy(labels.astype(np.int64)))
+
+def _padded(images: np.ndarray, labels: np.ndarray) -> InMemorySplit:
+    padded = np.pad(images, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)))
+    return InMemorySplit(torch.from_numpy(padded).unsqueeze(1), torch.from_numpy(labels.astype(np.int64)))

@@ -7,16 +7,16 @@ packed, and where the pictures of large datasets lie. Nothing there is needed; a
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tokzoo
-from tokzoo.data.files import file_hash, read_json, write_atomic
-from tokzoo.data.pictures import shown
+from tokzoo.data.files import file_hash, read_json, reading, write_atomic, writing
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -56,7 +56,7 @@ def content_hashes(root: Path, names: Sequence[str]) -> dict[str, str]:
     Raises:
         tokzoo.TokzooError: a file cannot be read, or the cache cannot be written.
     """
-    path = cache_folder() / "hashes" / f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:32]}.json"
+    path = _hashes(root)
     known = _known(path)
     now = time.time_ns()
     stamps = {name: _stamp(root / name) for name in names}
@@ -65,45 +65,52 @@ def content_hashes(root: Path, names: Sequence[str]) -> dict[str, str]:
     hashes = {name: fresh[name] if name in fresh else known[name][2] for name in names}
     keep = {name: [*stamps[name], hashes[name]] for name in names if now - stamps[name][1] > FRESH_NS}
     if keep != known:
-        try:
-            # A path need not be valid Unicode, and what is not is only written as ASCII.
-            text = json.dumps(keep)
+        # A path need not be valid Unicode, and what is not is only written as ASCII.
+        text = json.dumps(keep)
+        with writing_cache(path):
             write_atomic(path, lambda temporary: temporary.write_text(text))
-        except OSError as error:
-            raise unwritable(path, error) from error
     return hashes
 
 
-def unwritable(path: Path, error: OSError, dataset: str = "images") -> tokzoo.TokzooError:
-    """The error for a cache that cannot be written."""
-    return tokzoo.TokzooError(
-        f"dataset {dataset}: {path} cannot be written ({error.strerror or error}); "
-        f"let the environment variable {VARIABLE} name a folder with room"
+def forget_hashes(root: Path) -> None:
+    """Have every file under ``root`` read again when its hash is next asked for."""
+    _hashes(root).unlink(missing_ok=True)
+
+
+def _hashes(root: Path) -> Path:
+    return cache_folder() / "hashes" / f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:32]}.json"
+
+
+def writing_cache(path: Path, dataset: str = "images") -> AbstractContextManager[None]:
+    """Tells in one message that something of the cache cannot be written."""
+    return writing(
+        f"dataset {dataset}: {path}", mend=f"let the environment variable {VARIABLE} name a folder with room"
     )
 
 
 def _known(path: Path) -> dict[str, list[Any]]:
     try:
         known = read_json(path)
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+    except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    return known if isinstance(known, dict) and all(map(_is_known, known.values())) else {}
+
+
+def _is_known(entry: Any) -> bool:
+    """Whether it is a size, a time and a hash: a damaged file is as good as none."""
+    return (
+        isinstance(entry, list)
+        and list(map(type, entry)) == [int, int, str]
+        and re.fullmatch("[0-9a-f]{64}", entry[2]) is not None
+    )
 
 
 def _stamp(path: Path) -> list[int]:
-    try:
+    with reading(path):
         found = path.stat()
-    except OSError as error:
-        raise _unreadable(path, error) from error
     return [found.st_size, found.st_mtime_ns]
 
 
 def _hash(path: Path) -> str:
-    try:
+    with reading(path):
         return file_hash(path)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> tokzoo.TokzooError:
-    return tokzoo.TokzooError(f"dataset images: {shown(path)} cannot be read ({error.strerror})")

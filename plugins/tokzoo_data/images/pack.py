@@ -1,7 +1,8 @@
 """A folder's images decoded once and packed: a uint8 array a split, for every later run to map into memory.
 
-A pack is found by its fingerprint, and whole once it has its index. Processes that want the same one make it once.
-No torch here.
+A pack is found by its fingerprint, and whole once it has its index, which holds the hashes of its arrays. It holds what
+the fingerprint was taken of: each file is checked when it is decoded, each pack when it is used. Processes that want
+the same one make it once. No torch here.
 """
 
 import hashlib
@@ -12,15 +13,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock
 
 import tokzoo
-from tokzoo.data.files import read_json, write_atomic
-from tokzoo.data.pictures import READING, BrokenPicture, Pixels, read_picture, shown
-from tokzoo_data.images.cache import cache_folder, content_hashes, in_parallel, unwritable
+from tokzoo.data.files import file_hash, read_json, shown, write_atomic
+from tokzoo.data.opening import BrokenPicture
+from tokzoo.data.pictures import READING, ChangedPicture, Pixels, read_picture
+from tokzoo_data.images.cache import cache_folder, content_hashes, forget_hashes, in_parallel, writing_cache
 from tokzoo_data.images.tree import SPLITS, Tree, read_tree
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 INDEX = "index.json"
 MANY_BROKEN = 10
 """After so many files that cannot be decoded, the others are not looked at."""
+Hashes = dict[str, str]
+"""The SHA-256 of files by their paths from the root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,15 @@ def fingerprint(config: "ImagesConfig") -> str:
 
     Where the folder is and when its files were written do not count.
     """
-    return _fingerprint(config, read_tree(config))
+    tree = read_tree(config)
+    return _fingerprint(config, tree, _hashes(tree))
 
 
-def _fingerprint(config: "ImagesConfig", tree: Tree) -> str:
-    hashes = content_hashes(tree.root, [name for split in SPLITS for name in tree.files[split]])
+def _hashes(tree: Tree) -> Hashes:
+    return content_hashes(tree.root, [name for split in SPLITS for name in tree.files[split]])
+
+
+def _fingerprint(config: "ImagesConfig", tree: Tree, hashes: Hashes) -> str:
     digest = hashlib.sha256()
     about = {"size": config.size, "channels": config.channels, "skip_corrupt": config.skip_corrupt}
     digest.update(json.dumps([READING, about, tree.classes]).encode())
@@ -67,17 +75,17 @@ def packed(config: "ImagesConfig") -> dict[str, Arrays]:
             as it should be; a cache that cannot be written.
     """
     tree = read_tree(config)
-    folder = cache_folder() / "packs" / _fingerprint(config, tree)[:32]
-    try:
+    hashes = _hashes(tree)
+    folder = cache_folder() / "packs" / _fingerprint(config, tree, hashes)[:32]
+    with writing_cache(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
             found = _open(folder)
             if found is None:
-                _make_or_nothing(config, tree, folder)
+                _make_or_nothing(config, tree, hashes, folder)
                 found = _open(folder)
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    assert found is not None
+    if found is None:
+        raise tokzoo.TokzooError(f"dataset images: {folder} was damaged as soon as it was written; is the disk sound?")
     arrays, skipped = found
     if skipped:
         names = ", ".join(map(shown, skipped))
@@ -92,8 +100,8 @@ def _open(folder: Path) -> tuple[dict[str, Arrays], list[str]] | None:
         arrays = {}
         for split in SPLITS:
             # Copy-on-write: nobody writes, but torch warns of arrays that cannot be written.
-            images = np.load(folder / f"{split}.npy", mmap_mode="c")
-            labels = np.load(folder / f"{split}-labels.npy") if index["labelled"] else None
+            images = np.load(_whole(folder, f"{split}.npy", index), mmap_mode="c")
+            labels = np.load(_whole(folder, f"{split}-labels.npy", index)) if index["labelled"] else None
             if len(images) != index["images"][split] or (labels is not None and len(labels) != len(images)):
                 return None
             arrays[split] = Arrays(images, labels)
@@ -101,31 +109,42 @@ def _open(folder: Path) -> tuple[dict[str, Arrays], list[str]] | None:
     return None
 
 
-def _make_or_nothing(config: "ImagesConfig", tree: Tree, folder: Path) -> None:
+def _whole(folder: Path, name: str, index: dict[str, Any]) -> Path:
+    if file_hash(folder / name) != index["sha256"][name]:
+        raise ValueError("not what was written")
+    return folder / name
+
+
+def _make_or_nothing(config: "ImagesConfig", tree: Tree, hashes: Hashes, folder: Path) -> None:
     try:
-        _make(config, tree, folder)
-    except BaseException:
+        _make(config, tree, hashes, folder)
+    except BaseException as error:
+        if isinstance(error, ChangedPicture):
+            forget_hashes(tree.root)
         # Once the folder of images is mended its pack has another name, and this one would only take room.
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def _make(config: "ImagesConfig", tree: Tree, folder: Path) -> None:
+def _make(config: "ImagesConfig", tree: Tree, hashes: Hashes, folder: Path) -> None:
     (folder / INDEX).unlink(missing_ok=True)
     broken: dict[str, BrokenPicture] = {}
-    counts = {split: _pack_split(config, tree, split, folder, broken) for split in SPLITS}
+    counts = {split: _pack_split(config, tree, hashes, split, folder, broken) for split in SPLITS}
     if broken and not config.skip_corrupt:
         raise _error(tree, broken)
-    index = {"images": counts, "labelled": tree.labels is not None, "skipped": sorted(broken)}
+    written = {path.name: file_hash(path) for path in sorted(folder.glob("*.npy"))}
+    index = {"images": counts, "labelled": tree.labels is not None, "skipped": sorted(broken), "sha256": written}
     # A path need not be valid Unicode, and what is not is only written as ASCII.
     text = json.dumps(index)
     write_atomic(folder / INDEX, lambda path: path.write_text(text))
 
 
-def _pack_split(config: "ImagesConfig", tree: Tree, split: str, folder: Path, broken: dict[str, BrokenPicture]) -> int:
+def _pack_split(
+    config: "ImagesConfig", tree: Tree, hashes: Hashes, split: str, folder: Path, broken: dict[str, BrokenPicture]
+) -> int:
     """Write a split's arrays; how many images they hold. Adds to ``broken`` what cannot be decoded."""
     rows: list[int] = []
-    pixels = _decode(config, tree, split, rows, broken)
+    pixels = _decode(config, tree, hashes, split, rows, broken)
     write_atomic(folder / f"{split}.npy", lambda path: _write_rows(path, pixels, config))
     if not rows and config.skip_corrupt:
         raise tokzoo.TokzooError(f"dataset images: no image of the split '{split}' of {tree.root} can be decoded")
@@ -136,14 +155,19 @@ def _pack_split(config: "ImagesConfig", tree: Tree, split: str, folder: Path, br
 
 
 def _decode(
-    config: "ImagesConfig", tree: Tree, split: str, rows: list[int], broken: dict[str, BrokenPicture]
+    config: "ImagesConfig",
+    tree: Tree,
+    hashes: Hashes,
+    split: str,
+    rows: list[int],
+    broken: dict[str, BrokenPicture],
 ) -> Iterator[Pixels]:
     """The pixels of a split's files; notes in ``rows`` which these were, and in ``broken`` which could not be read."""
     names = tree.files[split]
 
     def read(name: str) -> Pixels | BrokenPicture:
         try:
-            return read_picture(tree.root / name, config.image_spec())
+            return read_picture(tree.root / name, config.image_spec(), hashes[name])
         except BrokenPicture as error:
             return error
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tokzoo
-from tokzoo.data.pictures import EXTENSIONS, find_pictures, list_folder
+from tokzoo.data.pictures import find_pictures, list_folder, no_picture_in
 
 if TYPE_CHECKING:
     from tokzoo_data.configs import ImagesConfig
@@ -99,7 +99,7 @@ def _folder(given: Path) -> Path:
     if not root.is_dir():
         raise _error(f"root {given} is a file; give the folder of the images (unpacked, if this is an archive)")
     if next(find_pictures(root), None) is None:
-        raise _error(f"root {given} holds no image ({', '.join(sorted(EXTENSIONS))}), nor does a folder in it")
+        raise _error(no_picture_in(root))
     return root
 
 

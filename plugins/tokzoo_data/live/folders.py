@@ -2,14 +2,15 @@
 
 Pictures lie in the split's folder itself or in folders in it, no deeper: so a look at the times of these folders tells
 whether a file was added or removed, and a million files need not be looked at again. A file that is overwritten where
-it lies is not noticed before its folder changes.
+it lies is not noticed before its folder changes, or before it is read and has another size.
 """
 
 import hashlib
 import os
 from pathlib import Path
 
-from tokzoo.data.pictures import EXTENSIONS, list_folder, shown
+from tokzoo.data.files import reading, shown
+from tokzoo.data.pictures import list_folder, no_picture_in
 from tokzoo_data.images.cache import in_parallel
 from tokzoo_data.live.listing import DATASET, Listing, Stamps, kept, mistake
 
@@ -42,7 +43,7 @@ def _find(folder: Path, labelled: bool) -> Listing:
     if loose:
         parts["."] = _sizes(folder, loose)
     if not parts:
-        raise mistake(f"{shown(folder)} holds no picture ({', '.join(sorted(EXTENSIONS))}), nor do the folders in it")
+        raise mistake(no_picture_in(folder))
     rows = [
         (name if part == "." else f"{part}/{name}", size, label)
         for label, (part, found) in enumerate(parts.items())
@@ -66,7 +67,9 @@ def _pictures(folder: Path) -> Found:
 
 
 def _sizes(folder: Path, names: list[str]) -> Found:
-    try:
-        return [(name, os.stat(os.path.join(folder, name)).st_size) for name in names]
-    except OSError as error:
-        raise mistake(f"{shown(folder)}: {error.strerror}: {shown(error.filename)}") from error
+    found = []
+    for name in names:
+        path = os.path.join(folder, name)
+        with reading(f"dataset {DATASET}: {path}"):
+            found.append((name, os.stat(path).st_size))
+    return found

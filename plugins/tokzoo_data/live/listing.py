@@ -1,26 +1,30 @@
 """Where the pictures of a split lie: what is found once and kept, so that each can be read by itself. No torch here."""
 
+import dataclasses
 import hashlib
 import json
 import os
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tokzoo
-from tokzoo.data.files import write_atomic
-from tokzoo.data.pictures import shown
-from tokzoo_data.images.cache import FRESH_NS, cache_folder, unwritable
+from tokzoo.data.files import open_file, reading, shown, write_atomic
+from tokzoo.data.opening import LARGEST_BYTES, BrokenPicture
+from tokzoo_data.images.cache import FRESH_NS, cache_folder, writing_cache
 
 DATASET = "live-images"
 FORMAT = 1
 """Raised when listings are kept in another form, or other files are found."""
+Stamps = list[list[Any]]
+"""Names with what changes about them when a listing no longer holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class Listing:
         labels: int64 ``[N]``; empty without labels.
         shard: int64 ``[N]``, which shard each is in; empty where every picture is a file.
         offsets: int64 ``[N]``, where it begins there; empty where every picture is a file.
+        stamps: of what it was made from, as they were then; of shards their sizes and times.
+        kept: the file this is kept in; None if it is not.
     """
 
     folder: Path
@@ -48,6 +54,8 @@ class Listing:
     labels: np.ndarray
     shard: np.ndarray
     offsets: np.ndarray
+    stamps: Stamps = field(default_factory=list)
+    kept: Path | None = None
 
     @classmethod
     def of(cls, folder: Path, names: Sequence[str], sizes: Sequence[int], **others: Any) -> "Listing":
@@ -83,20 +91,24 @@ class Listing:
         """A picture's encoded bytes. Safe to call from several threads.
 
         Raises:
-            tokzoo.TokzooError: the file cannot be read, or its shard is shorter than it was.
+            tokzoo.TokzooError: the file cannot be read, is too large, or is not what was listed: a file of another
+                size, a shard of another size or time.
         """
         size, start = int(self.sizes[index]), int(self.offsets[index]) if self.shards else 0
         path = self.folder / (self.shards[self.shard[index]] if self.shards else self.path(index))
-        try:
-            # Opened anew each time: far quicker than decoding, and shards can be too many to keep open.
-            with path.open("rb", buffering=0) as file:
-                file.seek(start)
-                content = file.read(size) if self.shards else file.readall()
-        except OSError as error:
-            raise mistake(f"{shown(self.name(index))} cannot be read ({error.strerror})") from error
-        if len(content) < size and self.shards:
-            raise mistake(f"{shown(self.name(index))} has become shorter since it was listed; fetch the shard again")
-        return content
+        if size > LARGEST_BYTES:
+            raise BrokenPicture(self.name(index), f"its {size:,} bytes are more than {LARGEST_BYTES:,}")
+        # Opened anew each time: far quicker than decoding, and shards can be too many to keep open.
+        with reading(f"dataset {DATASET}: {self.name(index)}"), open_file(path) as file:
+            now = os.fstat(file.fileno())
+            found = [now.st_size, now.st_mtime_ns] if self.shards else now.st_size
+            if found != (self.stamps[self.shard[index]][1:] if self.shards else size):
+                # What is kept of it would be believed again.
+                if self.kept is not None:
+                    self.kept.unlink(missing_ok=True)
+                raise mistake(f"{shown(self.name(index))} has changed since it was listed; run it again")
+            file.seek(start)
+            return file.read(size)
 
     def digest(self) -> str:
         """SHA-256 of every name, size, label and place; not of the folder, nor of what the files contain."""
@@ -108,8 +120,6 @@ class Listing:
 
 
 ARRAYS = ("ends", "sizes", "labels", "shard", "offsets")
-Stamps = list[list[Any]]
-"""Names with what changes about them when a listing no longer holds."""
 
 
 def kept(about: Sequence[Any], folder: Path, stamps: Callable[[], Stamps], find: Callable[[], Listing]) -> Listing:
@@ -128,15 +138,13 @@ def kept(about: Sequence[Any], folder: Path, stamps: Callable[[], Stamps], find:
     found = stamps()
     key = hashlib.sha256(json.dumps([FORMAT, os.fsencode(folder).hex(), *about]).encode()).hexdigest()[:32]
     path = cache_folder() / "listings" / f"{key}.npz"
-    with suppress(OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    with suppress(OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):
         return _load(path, folder, found)
-    listing = find()
+    listing = dataclasses.replace(find(), stamps=found, kept=path)
     # What changed within a clock tick of its file system could change again without showing it.
     if all(now - stamp[-1] > FRESH_NS for stamp in found):
-        try:
+        with writing_cache(path, DATASET):
             write_atomic(path, lambda temporary: _save(temporary, listing, found))
-        except OSError as error:
-            raise unwritable(path, error, DATASET) from error
     return listing
 
 
@@ -157,7 +165,8 @@ def _load(path: Path, folder: Path, stamps: Stamps) -> Listing:
             raise ValueError("out of date")
         classes = None if about["classes"] is None else tuple(about["classes"])
         arrays = {name: file[name] for name in ARRAYS}
-        return Listing(folder, classes, tuple(about["shards"]), file["text"].tobytes(), **arrays)
+        text = file["text"].tobytes()
+        return Listing(folder, classes, tuple(about["shards"]), text, **arrays, stamps=stamps, kept=path)
 
 
 def mistake(problem: str) -> tokzoo.TokzooError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tokzoo.data.cutting import CUTTING
-from tokzoo.data.pictures import shown
+from tokzoo.data.files import shown
 from tokzoo_data.live.folders import list_pictures
 from tokzoo_data.live.listing import Listing, mistake
 from tokzoo_data.live.shards import found_shards, list_shards, named_shards

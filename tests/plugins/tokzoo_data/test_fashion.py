@@ -123,7 +123,7 @@ def test_missing_file_is_named(tmp_path):
         ("train-labels-idx1-ubyte", idx(np.full(70, 10, np.uint8)), "not Fashion-MNIST's"),
         ("train-images-idx3-ubyte", idx(np.zeros((70, 32, 32), np.uint8)), "not Fashion-MNIST's"),
         ("train-images-idx3-ubyte", idx(np.zeros((70, 28, 28), np.uint8))[:-5], "should hold 54880 bytes"),
-        ("train-images-idx3-ubyte", b"\0\0", "damaged"),
+        ("train-images-idx3-ubyte", b"\0\0", "not a whole idx file"),
         ("train-images-idx3-ubyte", b"PK\3\4" + bytes(100), "no idx file"),
     ],
 )
@@ -134,10 +134,28 @@ def test_wrong_files_are_refused(tmp_path, name, content, message):
         FashionConfig(root=tmp_path).fingerprint()
 
 
+def test_files_that_changed_after_their_fingerprint_was_taken_are_refused(tmp_path, monkeypatch):
+    write_originals(tmp_path)
+    config = FashionConfig(root=tmp_path)
+    before = config.fingerprint()
+    path = tmp_path / "t10k-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    monkeypatch.setattr(FashionConfig, "fingerprint", lambda config: before)
+    with pytest.raises(tokzoo.TokzooError, match=rf"files in {tmp_path} are not what their fingerprint says"):
+        Fashion(config)
+
+
+def test_a_small_archive_that_stands_for_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("tokzoo_data.idx.LARGEST_BYTES", 500)
+    (tmp_path / "x.gz").write_bytes(gzip.compress(idx(np.zeros(1000, np.uint8))))
+    with pytest.raises(tokzoo.TokzooError, match=r"x\.gz holds more than 500 bytes"):
+        read_idx(tmp_path / "x.gz")
+
+
 def test_damaged_gzip(tmp_path):
     path = tmp_path / "x.gz"
     path.write_bytes(gzip.compress(idx(np.zeros(1000, np.uint8)))[:-9])
-    with pytest.raises(tokzoo.TokzooError, match="damaged"):
+    with pytest.raises(tokzoo.TokzooError, match=r"not a whole idx file .*; fetch it again"):
         read_idx(path)
 
 

@@ -204,11 +204,14 @@ def test_wrong_roots_are_told(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.txt").touch()
+    (tmp_path / "zipped").mkdir()
+    (tmp_path / "zipped" / "photos.zip").touch()
     wrong = [
         ("gone", "gone: no such folder"),
         ("file.zip", "file.zip is a file; give the folder"),
-        ("empty", r"empty holds no image \(.*\.jpg.*\.png.*\)"),
-        ("text", "text holds no image"),
+        ("empty", r"empty holds no picture \(.*\.jpg.*\.png.*\)"),
+        ("text", "text holds no picture"),
+        ("zipped", r"zipped holds no picture .*; unpack photos\.zip first"),
     ]
     for name, message in wrong:
         config = ImagesConfig(root=tmp_path / name)
@@ -335,8 +338,40 @@ def test_the_pack_is_used_again_and_mended(folder, monkeypatch, tmp_path):
         read.clear()
         assert as_bytes(Images(config).train) == first
         assert len(read) == 60
+    flip_a_byte(pack_file(tmp_path, "val-labels.npy"))
+    flip_a_byte(pack_file(tmp_path, "train.npy"))
+    assert as_bytes(Images(config).train) == first
     pack_file(tmp_path, "index.json").write_text("[")
     assert as_bytes(Images(config).train) == first
+
+
+def flip_a_byte(path):
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def test_a_picture_that_changed_unseen_is_not_packed_under_the_former_fingerprint(folder):
+    for path in folder.glob("*/*"):
+        os.utime(path, (1000, 1000))
+    config, path = ImagesConfig(root=folder), folder / "bag" / name_of(0)
+    before = config.fingerprint()
+    flip_a_byte(path)
+    os.utime(path, (1000, 1000))
+    assert config.fingerprint() == before
+    with pytest.raises(tokzoo.TokzooError, match=rf"bag/{name_of(0)}: has changed since it was listed; run it again"):
+        Images(config)
+    assert config.fingerprint() != before
+
+
+def test_a_damaged_list_of_hashes_is_made_anew(folder, tmp_path):
+    for path in folder.glob("*/*"):
+        os.utime(path, (1000, 1000))
+    before = ImagesConfig(root=folder).fingerprint()
+    (path,) = (tmp_path / "cache").rglob("hashes/*.json")
+    whole = json.loads(path.read_text())
+    for wrong in ([1, 2], None, [1, 2, "x"], [1, "2", "0" * 64]):
+        path.write_text(json.dumps(dict.fromkeys(whole, wrong)))
+        assert ImagesConfig(root=folder).fingerprint() == before
 
 
 def pack_file(tmp_path, name):
@@ -349,9 +384,9 @@ def test_two_processes_pack_once(made, tmp_path):
         "import sys; from pathlib import Path\n"
         "from tokzoo_data.configs import ImagesConfig; from tokzoo_data.images import pack\n"
         "read = pack.read_picture\n"
-        "def noted(path, image):\n"
+        "def noted(path, *others):\n"
         "    with open(sys.argv[2], 'a') as file: file.write(path.name + '\\n')\n"
-        "    return read(path, image)\n"
+        "    return read(path, *others)\n"
         "pack.read_picture = noted\n"
         "arrays = pack.packed(ImagesConfig(root=sys.argv[1]))\n"
         "print(len(arrays['train'].images), int(arrays['train'].images[0].sum()))\n"
@@ -374,7 +409,7 @@ def test_a_cache_that_cannot_be_written(folder, monkeypatch, tmp_path):
 
 def test_a_link_to_nowhere_is_named(folder):
     os.symlink(folder / "gone", folder / "bag" / "x.png")
-    with pytest.raises(tokzoo.TokzooError, match=r"bag/x\.png cannot be read \(No such file"):
+    with pytest.raises(tokzoo.TokzooError, match=r"bag/x\.png: cannot be read \(No such file"):
         ImagesConfig(root=folder).fingerprint()
 
 

@@ -249,9 +249,17 @@ def test_ranges_of_shards(packed):
     named = config_of(packed, train="train-{000000..000002}.tar", val="val-000000.tar")
     assert named.fingerprint() == base.fingerprint()
     assert len(LiveImages(config_of(packed, train="train-{000001..000002}.tar")).train) == 13
-    for wrong in ("train-{2..1}.tar", "train-{000000-000002}.tar"):
+    for wrong in ("train-{2..1}.tar", "train-{000000-000002}.tar", f"train-{{0..{'9' * 5000}}}.tar", "x-{-3..1}.tar"):
         with pytest.raises(tokzoo.TokzooError, match="range of numbers"):
             config_of(packed, train=wrong).fingerprint()
+
+
+def test_ranges_and_numbers_beyond_all_sense(packed):
+    with pytest.raises(tokzoo.TokzooError, match="stands for 1,000,000,000 shards, and a split may have 100,000"):
+        config_of(packed, train="train-{000000..999999999}.tar").fingerprint()
+    (packed / f"train-{'9' * 200}.tar").touch()
+    with pytest.raises(tokzoo.TokzooError, match=r"train-000003…, train-000004…, train-000005… and 9+3 more shards"):
+        config_of(packed).fingerprint()
 
 
 def test_missing_shards_are_named(packed):
@@ -278,6 +286,9 @@ def test_shards_numbered_of_how_many(packed):
         ({"skip": ["3.cls", "4.cls"]}, r"train-000000\.tar: 2 of 7 pictures have no \.cls, such as some/3"),
         ({"extra": [("some/x.cls", b"bag"), ("some/x.jpg", b"")]}, r"some/x\.cls holds b'bag'"),
         ({"extra": [("y.cls", b"1"), ("y.jpg", b""), ("y.png", b"")]}, "y has two pictures"),
+        ({"extra": [("y.cls", b"-1"), ("y.jpg", b"")]}, r"y\.cls holds b'-1', not the number"),
+        ({"extra": [("y.cls", b"1" + b"0" * 18)]}, r"y\.cls holds 10{18}; labels go up to 1,000,000"),
+        ({"extra": [("y.cls", b"9" * 5000)]}, r"y\.cls holds 9{20}; labels go up to"),
         ({"skip": [f"{n}.{e}" for n in range(20) for e in ("png", "jpeg")]}, "holds no picture"),
     ],
 )
@@ -291,7 +302,7 @@ def test_shards_that_are_cut_off_or_compressed(packed):
     path = packed / "train-000001.tar"
     content = path.read_bytes()
     path.write_bytes(content[:3000])
-    with pytest.raises(tokzoo.TokzooError, match=r"train-000001\.tar is no whole tar file"):
+    with pytest.raises(tokzoo.TokzooError, match=r"train-000001\.tar: not a whole tar file"):
         config_of(packed).fingerprint()
     with tarfile.open(path, "w:gz") as file:
         add(file, "0.png", picture(2)[0])
@@ -299,10 +310,74 @@ def test_shards_that_are_cut_off_or_compressed(packed):
         config_of(packed).fingerprint()
 
 
+@pytest.mark.parametrize("at", ["between members", "in a header", "in the data", "damaged"])
+def test_a_shard_that_just_ends(packed, at):
+    path = packed / "train-000001.tar"
+    with tarfile.open(path) as file:
+        member = file.getmembers()[3]
+    content = bytearray(path.read_bytes())
+    if at == "damaged":
+        content[member.offset] ^= 1
+    else:
+        del content[{"between members": member.offset, "in a header": member.offset + 99}.get(at, member.offset_data) :]
+    path.write_bytes(content)
+    with pytest.raises(tokzoo.TokzooError, match=r"train-000001\.tar: not a whole tar file.*; fetch it again"):
+        config_of(packed).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (tarfile.SYMTYPE, "a link"),
+        (tarfile.LNKTYPE, "a link"),
+        (tarfile.CHRTYPE, "a device"),
+        (tarfile.FIFOTYPE, "pipe"),
+    ],
+)
+def test_members_that_are_no_files_are_refused(packed, kind, said):
+    path = packed / "train-000001.tar"
+    with tarfile.open(path, "a") as file:
+        member = tarfile.TarInfo("some/other.png")
+        member.type, member.linkname = kind, "/etc/passwd"
+        file.addfile(member)
+    with pytest.raises(
+        tokzoo.TokzooError, match=rf"train-000001\.tar: some/other\.png is .*{said}; pack the shard anew"
+    ):
+        config_of(packed).fingerprint()
+
+
+def test_pipes_are_not_waited_for(folder, packed):
+    os.mkfifo(packed / "train-000003.tar")
+    with pytest.raises(tokzoo.TokzooError, match=r"train-000003\.tar: .*it is a named pipe, not a file"):
+        config_of(packed).fingerprint()
+    os.mkfifo(folder / "train" / "bag" / "x.png")
+    with pytest.raises(tokzoo.TokzooError, match=r"bag/x\.png: is a named pipe"):
+        config_of(folder).fingerprint()
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_what_changed_after_it_was_listed_is_told_and_listed_anew(folder, packed, sharded):
+    root = packed if sharded else folder
+    grow_old(root)
+    before = config_of(root).fingerprint()
+    split = LiveImages(config_of(root)).train
+    path = root / "train-000000.tar" if sharded else split.files.folder / split.files.path(0)
+    times = path.parent.stat()
+    # In a folder only another size shows; of a shard its time is known, too.
+    path.write_bytes(path.read_bytes() if sharded else picture(1)[0] + b"more")
+    os.utime(path.parent, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert sharded or config_of(root).fingerprint() == before
+    with pytest.raises(tokzoo.TokzooError, match="has changed since it was listed; run it again"):
+        split.batch(torch.arange(len(split)))
+    assert (config_of(root).fingerprint() == before) is sharded
+    split = LiveImages(config_of(root)).train
+    split.batch(torch.arange(len(split)))
+
+
 def test_a_shard_that_shrinks_later(packed):
     split = LiveImages(config_of(packed)).val
     (packed / "val-000000.tar").write_bytes(b"")
-    with pytest.raises(tokzoo.TokzooError, match=r"val-000000\.tar: some/20.* shorter"):
+    with pytest.raises(tokzoo.TokzooError, match=r"val-000000\.tar: some/20.* has changed since it was listed"):
         split.batch(torch.tensor([0]))
 
 
@@ -320,7 +395,7 @@ def test_a_corrupt_picture_is_named_when_it_is_read(tmp_path, folder, sharded):
         split.batch(torch.arange(len(split)))
     if not sharded:
         (root / "train" / "bag" / "bad.jpg").unlink()
-        with pytest.raises(tokzoo.TokzooError, match=r"bad\.jpg cannot be read"):
+        with pytest.raises(tokzoo.TokzooError, match=r"bad\.jpg: cannot be read"):
             split.batch(torch.arange(len(split)))
 
 

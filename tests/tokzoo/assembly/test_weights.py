@@ -29,7 +29,7 @@ def test_shared_and_strided_memory(tmp_path):
 def test_unreadable(tmp_path, content):
     if content is not None:
         (tmp_path / "w").write_bytes(content)
-    with pytest.raises(TokzooError, match="w cannot be read: "):
+    with pytest.raises(TokzooError, match=r"w: (not a whole file of weights|cannot be read)"):
         load_weights(nn.Linear(2, 3), tmp_path / "w")
 
 

@@ -205,7 +205,7 @@ def test_files_that_hold_no_codes_are_told(tmp_path, photos, folder):
     save_file({"codes": whole.codes}, tmp_path / "bare")
     CodesFile(whole.codes, whole.names[1:], whole.maker).save(tmp_path / "short")
     for name, words in (
-        ("gone", "no such file"),
+        ("gone", "No such file"),
         ("text", "not a whole file of codes"),
         ("cut", "not a whole file of codes"),
         ("bare", "not a file of codes (format None, expected tokzoo.codes/1)"),

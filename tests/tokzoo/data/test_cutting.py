@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from tokzoo.data.cutting import Square, cut_square
-from tokzoo.data.pictures import BrokenPicture
+from tokzoo.data.opening import BrokenPicture
 
 GOLDENS = load_file(Path(__file__).parents[2] / "data" / "adm_crops.safetensors")
 

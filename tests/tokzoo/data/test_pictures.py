@@ -1,18 +1,34 @@
 import os
+import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.specs import ImageSpec
-from tokzoo.data.pictures import BrokenPicture, find_pictures, list_folder, read_picture, to_picture, write_png
+from tokzoo.data import opening, pictures
+from tokzoo.data.cutting import Square, cut_square
+from tokzoo.data.files import file_hash
+from tokzoo.data.opening import BrokenPicture
+from tokzoo.data.pictures import (
+    ChangedPicture,
+    find_pictures,
+    list_folder,
+    name_pictures,
+    read_picture,
+    to_picture,
+    write_png,
+)
 
 RGB = ImageSpec(3, (32, 32))
 GREY = ImageSpec(1, (32, 32))
+SQUARE = Square(32, 32, 0.5, 0.5)
 FASHION = Path(__file__).parents[3] / "plugins" / "tokzoo_data" / "fashion" / "val.npz"
 
 
@@ -162,6 +178,94 @@ def test_missing_files_and_odd_channels(tmp_path, pixels):
     assert not isinstance(error.value, BrokenPicture)
     with pytest.raises(TokzooError, match="1 or 3 channels, not 4"):
         read_picture(save(tmp_path, Image.fromarray(pixels)), ImageSpec(4, (32, 32)))
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.tif"])
+def test_only_the_formats_we_name_are_opened(tmp_path, name, monkeypatch):
+    """PostScript is a program, and Pillow would have Ghostscript run it."""
+    path = tmp_path / name
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    with Image.open(path) as picture:
+        assert picture.format == "EPS"
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given: pytest.fail("Ghostscript was asked"))
+    for read in (lambda: read_picture(path, RGB), lambda: cut_square(path.read_bytes(), name, 3, SQUARE)):
+        with pytest.raises(BrokenPicture, match=rf"{name}: cannot be decoded \(not a picture of a known format"):
+            read()
+
+
+def test_a_picture_takes_no_more_bytes_than_it_may(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening, "LARGEST_BYTES", 20_000)
+    deep = save(tmp_path, Image.fromarray(np.zeros((101, 100), np.uint16)), "deep.png")
+    thin = save(tmp_path, Image.new("L", (1000, 1)), "thin.png")
+    fits = save(tmp_path, Image.fromarray(np.zeros((100, 100), np.uint16)), "fits.png")
+    said = "deep.png: cannot be decoded (its 100×101 pixels of I;16 take 20,200 bytes, and a picture may take 20,000)"
+    for read in (lambda: read_picture(deep, GREY), lambda: cut_square(deep.read_bytes(), deep, 1, SQUARE)):
+        with pytest.raises(BrokenPicture, match=re.escape(said)):
+            read()
+    assert read_picture(thin, GREY).shape == read_picture(fits, GREY).shape == (1, 32, 32)
+    # Its short side is to have 32 pixels: the long one would have 32,000.
+    with pytest.raises(BrokenPicture, match="take 1,024,000 bytes"):
+        cut_square(thin.read_bytes(), thin, 1, SQUARE)
+
+
+def test_pictures_wait_until_there_is_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening, "_ROOM", opening._Room(4 * 3 * 64**2))
+    paths = [save(tmp_path, Image.new("RGB", (64, 64), (n, n, n)), f"{n}.png") for n in range(16)]
+    together = []
+
+    def decode(picture, image):
+        together.append(opening._ROOM.free)
+        time.sleep(0.01)
+        return picture.getpixel((0, 0))[0]
+
+    monkeypatch.setattr(pictures, "_pixels", decode)
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(lambda path: read_picture(path, RGB), paths)) == list(range(16))
+    assert min(together) >= 0
+    assert opening._ROOM.free == 4 * 3 * 64**2
+
+
+def test_a_file_that_is_not_what_was_listed(tmp_path, pixels):
+    path = save(tmp_path, Image.fromarray(pixels))
+    assert np.array_equal(read_picture(path, RGB, file_hash(path)), rows(pixels))
+    with pytest.raises(ChangedPicture, match=r"x\.png: has changed since it was listed"):
+        read_picture(path, RGB, "0" * 64)
+
+
+def test_what_is_named_like_a_picture_and_is_no_file_is_told(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(TokzooError, match=r"pipe\.png: is a named pipe, not a picture; remove it"):
+        list(find_pictures(tmp_path))
+    with pytest.raises(TokzooError, match=r"pipe\.png: cannot be read \(it is a named pipe"):
+        read_picture(tmp_path / "pipe.png", RGB)
+    (tmp_path / "pipe.png").unlink()
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "notes").symlink_to("notes")
+    assert list(find_pictures(tmp_path)) == ["loop.png"]
+    with pytest.raises(TokzooError, match=r"loop\.png: cannot be read \(Too many levels of symbolic links"):
+        read_picture(tmp_path / "loop.png", RGB)
+
+
+def test_folders_without_end_are_told(tmp_path, monkeypatch):
+    for one in "abcd":
+        (tmp_path / one).mkdir()
+        for other in "abcd":
+            (tmp_path / one / other).symlink_to(tmp_path / other)
+    assert list(find_pictures(tmp_path)) == []
+    monkeypatch.setattr(pictures, "MOST_FOLDERS", 20)
+    with pytest.raises(TokzooError, match="more than 20 folders; do links in it lead to each other"):
+        list(find_pictures(tmp_path))
+    monkeypatch.setattr(pictures, "DEEPEST_FOLDER", 3)
+    with pytest.raises(TokzooError, match="a/b/c: lies more than 3 folders deep"):
+        list(find_pictures(tmp_path))
+
+
+def test_a_folder_with_only_an_archive(tmp_path):
+    (tmp_path / "photos.ZIP").touch()
+    with pytest.raises(
+        TokzooError, match=r"holds no picture \(.*\), nor does a folder in it; unpack photos\.ZIP first"
+    ):
+        name_pictures([tmp_path])
 
 
 def test_pictures_are_found_by_extension_in_a_fixed_order(tmp_path):

@@ -55,7 +55,7 @@ def test_a_circle_through_a_plugins_recipe_is_refused(zoo):
     ("above", "said"),
     [
         ("bsae", "extends: recipe 'bsae': unknown; did you mean 'base'? (mine.yaml:2)"),
-        ("bsae.yaml", "extends: bsae.yaml: No such file or directory (mine.yaml:2)"),
+        ("bsae.yaml", "extends: bsae.yaml: cannot be read (No such file or directory) (mine.yaml:2)"),
         ("5", "extends: recipe '5': unknown; known: base (mine.yaml:2)"),
     ],
 )
@@ -68,7 +68,7 @@ def test_what_is_extended_must_be_there(zoo, above, said):
 def test_an_unknown_recipe_gets_the_nearest(zoo):
     with pytest.raises(TokzooError, match=r"^recipe 'baze': unknown; did you mean 'base'\?$"):
         zoo.recipe(of="baze")
-    with pytest.raises(TokzooError, match=r"^baze.yaml: No such file or directory$"):
+    with pytest.raises(TokzooError, match=r"^baze.yaml: cannot be read \(No such file or directory\)$"):
         zoo.recipe(of="baze.yaml")
 
 

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from tokzoo.contracts.errors import TokzooError
@@ -78,6 +80,12 @@ def test_every_key_knows_its_line():
     assert made.origin(("nowhere",)) == "mine.yaml"
 
 
+BILLIONS = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+BOTTOMLESS = f"a: &a {'[' * 30}{']' * 30}\nb: 1\nc: {'[' * 30}*a{']' * 30}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -90,6 +98,11 @@ def test_every_key_knows_its_line():
         ("- a\n- b\n", "mine.yaml: expected a mapping"),
         ("", "mine.yaml: expected a mapping"),
         ("a: !!python/name:os.system\n", "mine.yaml:1: not valid YAML: "),
+        ("a: 1\nb: " + "[" * 300, "mine.yaml:2: values lie more than 50 deep"),
+        (BILLIONS, "mine.yaml:5: more than 100,000 values, once its aliases are written out"),
+        (BOTTOMLESS, "mine.yaml:3: values more than 50 deep in each other, once its aliases are written out"),
+        ("a: &a [1, *a]\n", "mine.yaml:1: a value holds itself, by its alias"),
+        ("a: 1\nb: &b {c: *b}\n", "mine.yaml:2: a value holds itself, by its alias"),
     ],
 )
 def test_a_file_that_is_not_a_mapping_of_distinct_keys_is_refused_with_its_line(text, said):
@@ -105,11 +118,17 @@ def test_a_key_given_twice_in_an_override_is_refused():
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path):
-    with pytest.raises(TokzooError, match=r"none.yaml: No such file"):
+    with pytest.raises(TokzooError, match=r"none.yaml: cannot be read \(No such file"):
         Tree.from_file(tmp_path / "none.yaml")
     (tmp_path / "image.yaml").write_bytes(b"\x89PNG\xff")
     with pytest.raises(TokzooError, match=r"image.yaml: not a text file"):
         Tree.from_file(tmp_path / "image.yaml")
+    (tmp_path / "large.yaml").write_text("a: 1\n" * 2**19)
+    with pytest.raises(TokzooError, match=r"large.yaml: larger than 1,048,576 bytes"):
+        Tree.from_file(tmp_path / "large.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(TokzooError, match=r"pipe.yaml: cannot be read \(it is a named pipe, not a file\)"):
+        Tree.from_file(tmp_path / "pipe.yaml")
 
 
 def test_merging_keeps_what_is_not_said_again():
