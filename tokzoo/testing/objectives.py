@@ -9,11 +9,12 @@ from tokzoo.assembly.objective import Losses, Objective, detached
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.contracts.configs import RegularizerConfig
 from tokzoo.contracts.errors import Refusal, TokzooError
-from tokzoo.contracts.interfaces import Adversary, Regularizer, Teacher
+from tokzoo.contracts.interfaces import Adversary, ImageTerm, Regularizer, Teacher
 from tokzoo.contracts.outputs import Pass, Progress, View
 from tokzoo.contracts.specs import Chain, ImageSpec, Layout
 from tokzoo.recipes.models import Recipe
 from tokzoo.recipes.solver import solve
+from tokzoo.registry.component import load_target
 from tokzoo.testing.stand_in_quantizers import QUANTIZERS
 from tokzoo.testing.stand_ins import (
     LAYOUTS,
@@ -109,6 +110,21 @@ def open_progress(config: RegularizerConfig) -> Progress:
 
 
 def trials(subject: Subject) -> list[RegularizerTrial]:
+    """Those of :func:`every_trial`; the first alone of what only compares images, whatever they come from."""
+    found = every_trial(subject)
+    return found[:1] if sees_images_alone(subject) else found
+
+
+def sees_images_alone(subject: Subject) -> bool:
+    """Whether nothing but its distance between images is its own."""
+    target = load_target(subject.slot.entry.spec)
+    inherited = ("terms", "views", "transform", "adapt")
+    return issubclass(target, ImageTerm) and all(
+        getattr(target, name) is getattr(ImageTerm, name) for name in inherited
+    )
+
+
+def every_trial(subject: Subject) -> list[RegularizerTrial]:
     """The regularizer in a tokenizer of each layout that it accepts, on images of the first kind it accepts.
 
     Raises:

@@ -15,7 +15,6 @@ from tokzoo.contracts.configs import RegularizerConfig
 from tokzoo.contracts.errors import Refusal, describe
 from tokzoo.contracts.interfaces import Adversary, ImageTerm, Regularizer
 from tokzoo.contracts.outputs import View
-from tokzoo.registry.component import load_target
 from tokzoo.testing import modules
 from tokzoo.testing.adversaries import ADVERSARY_CHECKS
 from tokzoo.testing.asserting import assert_finite, assert_losses, assert_same
@@ -25,10 +24,12 @@ from tokzoo.testing.objectives import (
     RegularizerTrial,
     adversary_losses,
     codes_trials,
+    every_trial,
     freeze,
     named_tensors,
     own_parameters,
     regularizer_of,
+    sees_images_alone,
     tokenizer_losses,
     transformed,
     trials,
@@ -43,7 +44,7 @@ DRAWS = 4
 
 def accepts_a_tokenizer(subject: Subject) -> None:
     """It accepts a tokenizer whose latent is a grid or one whose latent is a sequence, and can be built for it."""
-    for trial in trials(subject):
+    for trial in every_trial(subject):
         try:
             trial.build()
         except Refusal as refusal:
@@ -143,7 +144,7 @@ def works_with_codes_of_any_kind(subject: Subject) -> None:
 
     Or ``accepts`` refuses them. What only compares images is not asked.
     """
-    if _sees_images_alone(load_target(subject.slot.entry.spec)):
+    if sees_images_alone(subject):
         return
     for trial in codes_trials(subject):
         objective = trial.ready()
@@ -153,14 +154,6 @@ def works_with_codes_of_any_kind(subject: Subject) -> None:
             raise AssertionError(f"its config accepts what it then cannot work with ({trial.what}): {error}") from error
         assert_finite({"the loss": losses.total}, trial.what)
         losses.total.backward()
-
-
-def _sees_images_alone(target: Any) -> bool:
-    """Whether nothing of it but its distance between images is its own."""
-    inherited = ("terms", "views", "transform", "adapt")
-    return issubclass(target, ImageTerm) and all(
-        getattr(target, name) is getattr(ImageTerm, name) for name in inherited
-    )
 
 
 def factor_is_a_detached_scalar(subject: Subject) -> None:

@@ -24,13 +24,13 @@ def test_what_examples_leave_out_passes(name, check):
 
 
 def test_what_only_grey_images_are_accepted_by_is_tried_on_those():
-    (grid, sequence) = objectives.trials(KIT.subject("feature", teacher={"use": "fashion"}))
+    (grid, sequence) = objectives.every_trial(KIT.subject("feature", teacher={"use": "fashion"}))
     assert [trial.chain.image for trial in (grid, sequence)] == [ImageSpec(1, (32, 32))] * 2
     assert [trial.chain.latent.layout for trial in (grid, sequence)] == ["grid", "sequence"]
 
 
 def test_it_is_tried_where_its_gate_is_open():
-    (trial, _) = objectives.trials(KIT.subject("l1", start=0.25))
+    (trial,) = objectives.trials(KIT.subject("l1", start=0.25))
     assert trial.progress.is_open(0.25, None)
     assert trial.progress.step == trial.progress.total // 4
     assert "tested" in dict(trial.build().active(trial.progress))
