@@ -28,7 +28,7 @@ from tokzoo.recipes.models import Probe
 from tokzoo.recipes.optimization import Budget, Optimization
 from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.resolver import Resolver
-from tokzoo.recipes.solver import check_probe, solve
+from tokzoo.recipes.solver import check_ar, solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.plugins import load_registry
 from tokzoo.testing.conformance import checks_for, run_check
@@ -148,7 +148,7 @@ class Lab:
 
     def check_probe(self, tokenizer, ar):
         """Refuse an AR model as planning a run would."""
-        check_probe(self.probe(ar=ar), tokenizer.recipe, tokenizer.chain, self.registry.components)
+        check_ar(self.probe(ar=ar).ar, tokenizer.recipe, tokenizer.chain, self.registry.components)
 
     def codes(self, tokenizer):
         """The codes of all images, through a file."""
@@ -159,7 +159,7 @@ class Lab:
     def ar(self, tokenizer, ar, sampler=None, **probe):
         """An AR model of a tokenizer's codes: trained, saved, loaded; likelihoods and samples that stand alone."""
         settings = self.probe(ar=ar, sampler=sampler or {}, **probe)
-        check_probe(settings, tokenizer.recipe, tokenizer.chain, self.registry.components)
+        check_ar(settings.ar, tokenizer.recipe, tokenizer.chain, self.registry.components)
         codes = self.codes(tokenizer)
         task = ARTask(settings, tokenizer.chain.tokens, tokenizer.quantizer, codes, 0, CPU)
         self._train(task, settings.train, settings.steps)

@@ -4,8 +4,11 @@ import pytest
 
 SKETCHES = [
     ("eq", "decoder", "strain/conv"),
+    ("nested_dropout", "decoder", "strain/ordered"),
+    ("nested_dropout", "regularizer", "strain/nested"),
     ("tied", "encoder", "strain/tied"),
     ("tied", "decoder", "strain/tied"),
+    ("vf", "regularizer", "strain/vf"),
     ("vit", "encoder", "strain/vit"),
 ]
 

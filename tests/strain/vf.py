@@ -2,7 +2,7 @@
 
 ``relu(1 - m1 - cos(W z, f))``, averaged over places, and ``relu(|cos(z_i, z_j) - cos(f_i, f_j)| - m2)``, averaged over
 pairs of places. The paper aligns the latent, and weighs the term so that its gradient at the encoder's last layer is
-that of the reconstruction. At a ``tap`` it is an encoder's REPA (arXiv 2410.06940), which comes before that layer.
+as large as the others'. At a ``tap`` it is an encoder's REPA (arXiv 2410.06940), which comes before that layer.
 """
 
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ class VF(WithFrozenNetwork, tokzoo.Regularizer):
     def adapt(self, own: Tensor, others: Mapping[str, Tensor], state: tokzoo.Pass) -> Tensor | None:
         if self.config.tap is not None:
             return None
-        return adaptive_weight(others["l2"], own / self.config.weight, state.tokenizer.encoder.last_layer())
+        return adaptive_weight(sum(others.values()), own / self.config.weight, state.tokenizer.encoder.last_layer())
 
 
 def gram(tokens: Tensor) -> Tensor:

@@ -87,7 +87,19 @@ class DecoderTrial(Trial):
         if self.feature_map is not None:
             given_map = torch.randn(len(given), self.feature_map.channels, *self.feature_map.size)
             asked = asked + pull({"images": cast(DecodesFeatureMap, module).decode_feature_map(given_map).images})
+        if PREFIX_DECODING in _config(self.subject).provides:
+            asked = asked + pull({"images": self.decoded(module, filled(module, given[:, :-1], self.latent)).images})
         return sum((self.subject.config.weight_of(name) * loss for name, loss in out.losses.items()), asked)
+
+
+def filled(module: nn.Module, prefix: Tensor, latent: LatentSpec) -> Tensor:
+    """The first positions of a latent, and what a decoder of ordered tokens has for the others."""
+    missing = getattr(module, "missing", None)
+    found = tuple(missing.shape) if isinstance(missing, Tensor) else missing
+    wanted = (latent.channels,)
+    assert found == wanted, f"provides {PREFIX_DECODING!r}, and its missing is {found}, not a vector of {wanted}"
+    rest = cast(Tensor, missing).expand(len(prefix), latent.positions - prefix.shape[1], -1)
+    return torch.cat([prefix, rest], 1)
 
 
 def seeds_of(given: Tensor) -> Tensor:
@@ -199,7 +211,10 @@ def sampler_has_defaults(subject: Subject) -> None:
 
 
 def prefixes_are_decoded(subject: Subject) -> None:
-    """One that provides ``prefix_decoding`` makes images of any number of a latent's first positions."""
+    """One that provides ``prefix_decoding`` makes the images of any number of a latent's first positions.
+
+    They are those of the whole latent, ``missing`` in place of the rest.
+    """
     if PREFIX_DECODING not in _config(subject).provides:
         return
     wanted = (BATCH, subject.image.channels, *subject.image.size)
@@ -208,9 +223,12 @@ def prefixes_are_decoded(subject: Subject) -> None:
         for count in range(1, trial.latent.positions + 1):
             with torch.no_grad():
                 images = module.decode(given[:, :count], seeds_of(given))
+                whole = module.decode(filled(module, given[:, :count], trial.latent), seeds_of(given))
             found = tuple(images.shape)
             assert found == wanted, f"decode makes {found} of the first {count} positions, not {wanted}"
-            assert_finite({"the images": images}, f"decode of the first {count} positions")
+            what = f"decode of the first {count} positions"
+            assert_finite({"the images": images}, what)
+            assert_same(images, whole, f"{what}, and of missing in place of the others", CLOSE)
 
 
 def taps_serve_what_was_promised(subject: Subject) -> None:

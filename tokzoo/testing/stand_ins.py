@@ -7,6 +7,7 @@ encoder's own taps.
 
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from tokzoo.contracts.outputs import Decoded, Encoded
 from tokzoo.contracts.specs import (
     FEATURE_MAP_DECODING,
     LAST_LAYER,
+    PREFIX_DECODING,
     CodeSpec,
     FeatureMapSpec,
     HiddenSpec,
@@ -94,7 +96,7 @@ class StandInEncoder(Encoder):
 class StandInDecoderConfig(DecoderConfig):
     """From any latent to images of any size."""
 
-    provides: ClassVar[frozenset[str]] = frozenset({FEATURE_MAP_DECODING, LAST_LAYER})
+    provides: ClassVar[frozenset[str]] = frozenset({FEATURE_MAP_DECODING, LAST_LAYER, PREFIX_DECODING})
 
     def accepts(self, latent: LatentSpec, image: ImageSpec) -> None:
         """Any."""
@@ -115,6 +117,7 @@ class StandInDecoder(Decoder):
     def __init__(self, config: Any, latent: LatentSpec, image: ImageSpec, taps: tuple[Tap, ...] = ()) -> None:
         super().__init__(config, latent, image, taps)
         self.taps, self.size = taps, image.size
+        self.missing = nn.Parameter(torch.zeros(latent.channels))
         self.mix = nn.Linear(latent.positions, SIDE * SIDE)
         self.project = nn.Linear(latent.channels, WIDTH)
         self.pixels = nn.Conv2d(WIDTH, image.channels, 3, padding=1)
@@ -124,6 +127,11 @@ class StandInDecoder(Decoder):
         feature_map = self.project(self.mix(latent.transpose(1, 2)).transpose(1, 2)).tanh()
         images = self.decode_feature_map(feature_map.transpose(1, 2).unflatten(2, (SIDE, SIDE))).images
         return Decoded(images, dict.fromkeys(self.taps, feature_map))
+
+    def decode(self, latent: Tensor, seeds: Tensor, sampler: Any = None) -> Tensor:
+        """Images of all positions, or of the first."""
+        rest = self.missing.expand(len(latent), self.mix.in_features - latent.shape[1], -1)
+        return self.forward(torch.cat([latent, rest], 1)).images
 
     def decode_feature_map(self, feature_map: Tensor) -> Decoded:
         """Images of ``[B, WIDTH, 4, 4]``."""

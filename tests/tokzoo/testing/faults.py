@@ -155,6 +155,10 @@ FAULTS = {
             "prefixes_are_decoded",
             "decode makes (3, 3, 32, 16) of the first 1 positions, not (3, 3, 32, 32)",
         ),
+        "misses-another": (
+            "prefixes_are_decoded",
+            "decode of the first 1 positions, and of missing in place of the others",
+        ),
         "foreign-last-layer": (
             "last_layer_is_its_own",
             "last_layer gives a Tensor that is none of its own parameters",

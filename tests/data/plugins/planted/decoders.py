@@ -284,6 +284,7 @@ class Ordered(tokzoo.Decoder):
         super().__init__(config, latent, image, taps)
         self.size, self.places = image.size, nn.Parameter(torch.randn(latent.positions, latent.channels))
         self.pixels = nn.Linear(latent.channels, image.channels * 16)
+        self.register_buffer("missing", torch.zeros(latent.channels), persistent=False)
 
     def forward(self, latent, target=None):
         told = (latent * self.places[: latent.shape[1]]).sum(1)
@@ -300,6 +301,15 @@ class WholeOrNothing(Ordered):
     def decode(self, latent, seeds, sampler=None):
         images = super().decode(latent, seeds)
         return images if latent.shape[1] == len(self.places) else images[..., ::2]
+
+
+@offered("decoder", "misses-another", OrderedConfig)
+class MissesAnother(Ordered):
+    """What it says stands for a token that is not there is not what it decodes without one."""
+
+    def __init__(self, config, latent, image, taps=()):
+        super().__init__(config, latent, image, taps)
+        self.missing += 1
 
 
 @offered("decoder", "foreign-last-layer", OrderedConfig)
