@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tokzoo.assembly.unpickle import Inert, Strided, unpickle
 from tokzoo.contracts.errors import TokzooError
+from tokzoo.data.files import open_file, reading, shown
 
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module")
 """What DDP, torch.compile and FSDP put into names, anywhere between the dots."""
@@ -24,6 +25,20 @@ MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """How the files of torch before 1.6 begin."""
 DEEPEST, MOST = 16, 1_000_000
 """How deep mappings may be nested, and how many entries a file may have: a few bytes can say billions."""
+
+DAMAGED = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    NotImplementedError,
+    struct.error,
+    zipfile.BadZipFile,
+    SafetensorError,
+)
+"""What reading a damaged or hostile file may raise."""
 
 Records = Mapping[str, tuple[int, int]]
 """Where each storage begins in the file, and how many bytes it has."""
@@ -59,18 +74,13 @@ class CheckpointFile:
         Raises:
             TokzooError: it is not there, not a checkpoint, damaged, or refused.
         """
-        if not path.is_file():
-            raise TokzooError(f"{path}: no such file")
-        try:
-            content, leaf = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
-            if not isinstance(content, Mapping):
-                raise TokzooError(f"{path}: holds a {describe_leaf(leaf(content))}, not a checkpoint")
+        with reading(path, "a checkpoint", *DAMAGED):
             leaves: dict[str, Any] = {}
-            _flatten(content, (), leaf, leaves)
-        except pickle.UnpicklingError as error:
-            raise TokzooError(f"{path}: refused: {' '.join(str(error).split())[:200]}") from None
-        except (OSError, ValueError, KeyError, TypeError, struct.error, zipfile.BadZipFile, SafetensorError) as error:
-            raise TokzooError(f"{path}: cannot be read as a checkpoint: {' '.join(str(error).split())[:200]}") from None
+            try:
+                content, leaf = _content(path)
+                _flatten(content, (), leaf, leaves)
+            except pickle.UnpicklingError as error:
+                raise TokzooError(f"{shown(path)}: refused: {' '.join(str(error).split())[:200]}") from None
         bare = bool(content) and not any(isinstance(value, Mapping) for value in content.values())
         return cls(path, leaves, bare and all(isinstance(value, StoredTensor) for value in leaves.values()))
 
@@ -132,6 +142,15 @@ def _flatten(value: Any, name: tuple[str, ...], leaf: Leaf, into: dict[str, Any]
     into[dotted] = leaf(value)
 
 
+def _content(path: Path) -> tuple[Mapping[Any, Any], Leaf]:
+    # safetensors would wait for somebody to write into a pipe.
+    with open_file(path) as file:
+        content, leaf = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(file)
+    if not isinstance(content, Mapping):
+        raise ValueError(f"it holds a {describe_leaf(leaf(content))}")
+    return content, leaf
+
+
 def _safetensors(path: Path) -> tuple[Any, Leaf]:
     file: Any = safe_open(path, "pt")
     names = file.keys()
@@ -141,16 +160,15 @@ def _safetensors(path: Path) -> tuple[Any, Leaf]:
     return content, lambda value: value
 
 
-def _torch_file(path: Path) -> tuple[Any, Leaf]:
+def _torch_file(file: IO[bytes]) -> tuple[Any, Leaf]:
     """The content of a file that ``torch.save`` wrote."""
-    with path.open("rb") as file:
-        if not path.stat().st_size:
-            raise ValueError("it is empty")
-        # A private copy: pages are read when they are used, and torch wants memory it could write to.
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        zipped = zipfile.is_zipfile(file)
-        file.seek(0)
-        content, records = _zipped(file, mapped) if zipped else _unzipped(file)
+    if not file.seek(0, SEEK_END):
+        raise ValueError("it is empty")
+    # A private copy: pages are read when they are used, and torch wants memory it could write to.
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    zipped = zipfile.is_zipfile(file)
+    file.seek(0)
+    content, records = _zipped(file, mapped) if zipped else _unzipped(file)
 
     def leaf(value: Any) -> Any:
         if not isinstance(value, Strided):

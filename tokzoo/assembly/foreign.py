@@ -12,7 +12,7 @@ from tokzoo.assembly.checkpoint_file import CheckpointFile, StoredTensor, descri
 from tokzoo.assembly.mapping import Kepts, check_mapping, gather, scatter
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.contracts.formats import WEIGHTS, CheckpointFormat, Ignored, Kept, Shape
-from tokzoo.data.files import write_atomic
+from tokzoo.data.files import write_atomic, writing
 
 REGULARIZER = "regularizers."
 SHOWN = 20
@@ -72,6 +72,9 @@ def write_foreign(path: Path, kind: CheckpointFormat, recipe: Any, ours: Mapping
 
     Returns:
         How many tensors it has.
+
+    Raises:
+        TokzooError: it cannot be written.
     """
     content: dict[str, Any] = {}
     for place in kind.written:
@@ -81,7 +84,9 @@ def write_foreign(path: Path, kind: CheckpointFormat, recipe: Any, ours: Mapping
         if one.zeros is not None:
             section = kind.written[0] if one.section == WEIGHTS else one.section
             _put(content, section, one.pattern, torch.zeros(one.zeros, dtype=getattr(torch, one.dtype)))
-    write_atomic(path, lambda temporary: torch.save(content, temporary))
+    # torch tells of a full disk by a RuntimeError.
+    with writing(path, RuntimeError):
+        write_atomic(path, lambda temporary: torch.save(content, temporary))
     return sum(1 if isinstance(value, Tensor) else len(value) for value in content.values())
 
 

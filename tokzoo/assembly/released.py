@@ -1,7 +1,6 @@
 """Released checkpoints into folders of our own, and back."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from tokzoo.assembly.build import build_ar, build_regularizers
@@ -17,10 +16,11 @@ from tokzoo.assembly.foreign import REGULARIZER, located, read_foreign, write_fo
 from tokzoo.assembly.objective import Objective
 from tokzoo.assembly.saved_ar import save_ar
 from tokzoo.assembly.tokenizer import Tokenizer
-from tokzoo.assembly.weights import save_weights
+from tokzoo.assembly.weights import read_weights, save_weights
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.formats import CheckpointFormat
 from tokzoo.contracts.specs import Chain, ImageSpec
+from tokzoo.data.files import temporary_beside, writing
 from tokzoo.recipes.models import Recipe
 from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.saved import AR_WEIGHTS, RECIPE, REGULARIZERS, WEIGHTS, Saved, SavedAR
@@ -118,7 +118,7 @@ def export_checkpoint(folder: Path, kind: CheckpointFormat, catalogue: Catalogue
         prefix + name: tensor
         for prefix, file in PLACES[kind.holds].items()
         if (folder / file).is_file()
-        for name, tensor in load_file(folder / file).items()
+        for name, tensor in read_weights(folder / file).items()
     }
     kept = located(kind, recipe, ours, kind.written[0])
     tensors = write_foreign(path, kind, recipe, ours)
@@ -144,17 +144,16 @@ def _check_new(folder: Path) -> None:
 @contextmanager
 def _in_one_step(folder: Path) -> Iterator[Path]:
     """A folder beside it that takes its place once it is whole."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    temporary = temporary_beside(folder)
     try:
-        temporary.chmod(0o755)
-        yield temporary
-        if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
-    except BaseException:
+        with writing(folder, SafetensorError):
+            temporary.mkdir(parents=True)
+            yield temporary
+            if folder.exists():
+                folder.rmdir()
+            temporary.rename(folder)
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def _write(folder: Path, kind: CheckpointFormat, recipe: Recipe, chain: Chain, tensors: Mapping[str, Tensor]) -> None:

@@ -6,6 +6,7 @@ a training framework are passed over, whether they are installed or hostile.
 """
 
 import pickle
+import pickletools
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -178,9 +179,22 @@ def unpickle(file: IO[bytes]) -> tuple[Any, dict[str, Storage]]:
         UnpicklingError: it is damaged, or does what no checkpoint needs.
     """
     try:
+        _check_places(file)
         unpickler = Unpickler(file)
         return unpickler.load(), unpickler.storages
     except pickle.UnpicklingError:
         raise
     except Exception as error:  # a damaged pickle can fail in any way
         raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from error
+
+
+def _check_places(file: IO[bytes]) -> None:
+    """Raise unless what the next pickle notes for later use has places in order, as every pickler gives them.
+
+    Memory is taken for every place up to the highest: five bytes that name the last one would take 64 GB.
+    """
+    begin = file.tell()
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > number:
+            raise pickle.UnpicklingError(f"it notes something at place {argument}, and has no more than {number}")
+    file.seek(begin)

@@ -17,7 +17,7 @@ from tokzoo.bench.cache import Result, StageCache
 from tokzoo.bench.cell import Cell
 from tokzoo.bench.provenance import code_of
 from tokzoo.bench.stages import CellStage
-from tokzoo.contracts.errors import Diverged
+from tokzoo.contracts.errors import Diverged, TokzooError
 from tokzoo.contracts.interfaces import ARModel, Dataset
 from tokzoo.data.files import read_json, write_json
 from tokzoo.data.run_folder import CHECKPOINT, EXECUTION
@@ -65,8 +65,15 @@ class Workbench:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The track's dataset."""
-        return build_dataset(self.cell.track.dataset)
+        """The track's dataset.
+
+        Raises:
+            TokzooError: its content is not what the cell's keys were made of.
+        """
+        dataset = build_dataset(self.cell.track.dataset)
+        if dataset.config.fingerprint() != self.cell.data["fingerprint"]:
+            raise TokzooError(f"dataset '{self.cell.track.dataset.use}' has changed since this began; run it again")
+        return dataset
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tokzoo.cli.coding import check_place
+from tokzoo.cli.coding import check_folder, check_new_file
 from tokzoo.cli.common import Out, PluginFiles, Strict, open_registry
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.registry.plugins import Registry
@@ -50,7 +50,7 @@ def import_(
     """
     registry = open_registry(plugin, strict_plugins)
     kind = _format(registry, family)
-    check_place("-o", output)
+    check_folder("-o", output)
     from tokzoo.contracts.specs import ImageSpec
     from tokzoo.recipes.load import Changes, load_recipe
 
@@ -101,9 +101,7 @@ def export(
     from tokzoo.records.finder import find_ar, find_tokenizer
 
     where = (find_ar if kind.holds == "ar" else find_tokenizer)(chosen, out)
-    if output.exists():
-        raise TokzooError(f"-o {output}: is there already; name a new file")
-    check_place("-o", output)
+    check_new_file("-o", output)
     from tokzoo.assembly.released import export_checkpoint
 
     done = export_checkpoint(where, kind, registry.components, output)

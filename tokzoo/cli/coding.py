@@ -8,6 +8,7 @@ import typer
 
 from tokzoo.cli.common import Out, PluginFiles, Strict, open_registry
 from tokzoo.contracts.errors import TokzooError
+from tokzoo.data.files import kind_of, shown, writing
 
 TokenizerName = Annotated[
     str,
@@ -40,9 +41,7 @@ def encode(
 
     check_device(device)
     where = find_tokenizer(tokenizer, out)
-    if output.is_dir():
-        raise TokzooError(f"-o {output}: this is a folder; name a file, such as {output / 'codes.safetensors'}")
-    check_place("-o", output)
+    check_file("-o", output, "codes.safetensors")
     from tokzoo.data.pictures import name_pictures
 
     named = name_pictures(images)
@@ -79,7 +78,7 @@ def decode(
 
     check_device(device)
     where = find_tokenizer(tokenizer, out)
-    check_place("-o", output)
+    check_folder("-o", output)
     registry = open_registry(plugin, strict_plugins)
     from tokzoo.assembly.codes_file import CodesFile, Maker, decode_to_folder
     from tokzoo.assembly.devices import choose_device
@@ -96,8 +95,55 @@ def decode(
     typer.echo(f"{len(read.names)} images: {output}")
 
 
-def check_place(option: str, path: Path) -> None:
-    """Say before the work, not after it, that its result has nowhere to go."""
-    above = next(folder for folder in path.absolute().parents if folder.exists())
+def check_file(option: str, path: Path, example: str) -> None:
+    """Say before the work, not after it, that its result can be no such file.
+
+    A name may do without a suffix; with another than that of ``example`` it would promise another format.
+
+    Raises:
+        TokzooError: it is a folder or a device, has another suffix, or cannot be written there.
+    """
+    suffix = Path(example).suffix
+    _check_place(option, path)
+    if path.is_dir():
+        raise TokzooError(f"{option} {shown(path)}: this is a folder; name a file, such as {shown(path / example)}")
+    if path.exists() and not path.is_file():
+        kind = kind_of(path.stat().st_mode)
+        raise TokzooError(f"{option} {shown(path)}: this is {kind}; name a file, such as {example}")
+    if path.suffix not in ("", suffix):
+        other = shown(path.with_suffix(suffix))
+        raise TokzooError(f"{option} {shown(path)}: what is written is a {suffix} file; name it {other}")
+
+
+def check_folder(option: str, path: Path) -> None:
+    """Say before the work that its result cannot become that folder.
+
+    Raises:
+        TokzooError: there is something already, or it cannot be written there.
+    """
+    with writing(f"{option} {path}"):
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise TokzooError(
+                f"{option} {shown(path)}: there is something there already; name a new or an empty folder"
+            )
+    _check_place(option, path)
+
+
+def check_new_file(option: str, path: Path) -> None:
+    """Say before the work that its result cannot become that file.
+
+    Raises:
+        TokzooError: it is there already, or cannot be written there.
+    """
+    with writing(f"{option} {path}"):
+        if path.exists():
+            raise TokzooError(f"{option} {shown(path)}: is there already; name a new file")
+    _check_place(option, path)
+
+
+def _check_place(option: str, path: Path) -> None:
+    with writing(f"{option} {path}"):
+        path.exists()  # what can be no name, such as one that is too long, is told here
+        above = next((folder for folder in path.absolute().parents if folder.exists()), path)
     if not above.is_dir() or not os.access(above, os.W_OK):
-        raise TokzooError(f"{option} {path}: cannot write in {above}")
+        raise TokzooError(f"{option} {shown(path)}: cannot write in {shown(above)}")

@@ -59,9 +59,8 @@ def reading(
     except UnicodeDecodeError as error:
         raise TokzooError(f"{shown(what)}: not a text file ({error.reason} at byte {error.start})") from error
     except caught as error:
-        if isinstance(error, damaged):
-            raise TokzooError(f"{shown(what)}: not {expected} ({_reason(error)}){mend and f'; {mend}'}") from error
-        raise TokzooError(f"{shown(what)}: cannot be read ({_reason(error)})") from error
+        problem = f"not {expected}" if isinstance(error, damaged) else "cannot be read"
+        raise TokzooError(f"{shown(what)}: {problem} ({_reason(error)}){mend and f'; {mend}'}") from error
 
 
 @contextmanager
@@ -85,6 +84,8 @@ def writing(what: Path | str, *failures: type[Exception], mend: str = "") -> Ite
 
 def _reason(error: Exception) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if isinstance(error, KeyError):
+        text = f"no {text}"
     return " ".join(text.split())[:200] or type(error).__name__
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.data.files import read_json, write_json
+from tokzoo.data.files import read_json, reading, write_json
 
 CELL, LOG, EVENTS = "cell.json", "log.txt", "events.jsonl"
 DONE, EXECUTION, CHECKPOINT, LOCK = "done.json", "execution.json", "checkpoint.safetensors", "lock"
@@ -73,11 +73,9 @@ class CellFolder:
         Raises:
             TokzooError: it cannot be read.
         """
-        try:
+        with reading(self.path / CELL, "a cell's description", ValueError, KeyError, TypeError):
             content = read_json(self.path / CELL)
             return {**content, "stages": dict(content["stages"])}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise TokzooError(f"{self.path / CELL}: not a cell's description") from error
 
     def tokenizer(self) -> Path:
         """The folder of its trained tokenizer.

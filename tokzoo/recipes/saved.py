@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.specs import ImageSpec
-from tokzoo.data.files import known_hash, read_json, write_json
+from tokzoo.data.files import known_hash, read_json, reading, write_json
 from tokzoo.recipes.mistakes import REFERENCE
 
 FORMAT = "tokzoo.tokenizer/1"
@@ -63,15 +63,12 @@ class SavedModel:
         path = folder / cls.files[0]
         if not path.is_file() or not (folder / cls.files[1]).is_file():
             raise TokzooError(f"{folder}: not a saved {cls.what} ({' and '.join(cls.files)} expected)")
-        try:
+        with reading(path, f"the description of a saved {cls.what}", ValueError, KeyError, TypeError):
             found = read_json(path)
             if found["format"] != cls.format:
                 raise TokzooError(f"{path}: format {found['format']!r}; this reads {cls.format}")
             image = ImageSpec(found["image"]["channels"], tuple(found["image"]["size"]))
             return cls(folder, dict(found["recipe"]), image, found["classes"])
-        except (ValueError, KeyError, TypeError) as error:
-            why = f"{type(error).__name__}: {error}"
-            raise TokzooError(f"{path}: not the description of a saved {cls.what} ({why})") from error
 
     @classmethod
     def of(cls, given: Any) -> Self:

@@ -8,8 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tokzoo.contracts.configs import ComponentConfig
-from tokzoo.contracts.errors import TokzooError
-from tokzoo.data.files import known_hash
+from tokzoo.data.files import known_hash, reading
 from tokzoo.recipes.identity import differences
 from tokzoo.recipes.saved import SavedAR
 from tokzoo.registry.catalogue import Entry
@@ -64,11 +63,8 @@ class Slot:
         hashes: dict[str, str | None] = {}
         for name in sorted(self.config.contents):
             path = getattr(self.config, name)
-            try:
+            with reading(f"{self.kind} '{self.use}': {name}: {path}", mend="give the path of the file"):
                 hashes[name] = None if path is None else _hash_of(str(path))
-            except OSError as error:
-                problem = f"{path} cannot be read ({error.strerror or error})"
-                raise TokzooError(f"{self.kind} '{self.use}': {name}: {problem}; give the path of the file") from error
         return hashes
 
     def parts(self) -> list["Slot"]:

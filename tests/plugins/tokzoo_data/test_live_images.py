@@ -488,6 +488,17 @@ def test_an_ar_model_learns_ten_crops(registry, packed, tmp_path):
     assert all(torch.equal(found[name].labels, bench.dataset.train.labels) for name in ("train", "train-ten-crop"))
 
 
+def test_a_cell_s_data_changes_before_it_is_read(registry, folder, tmp_path):
+    cell = cell_of(registry, dataset_of(folder), *FEW)
+    stages = {stage.name: stage for stage in stages_of(cell)}
+    quiet = {"report": lambda stage, event: None, "stopping": lambda: False}
+    cache = StageCache(RunFolder(tmp_path))
+    bench = Workbench(cell, stages, cache, registry, torch.device("cpu"), 1, 60.0, 1, **quiet)
+    (folder / "train" / "bag" / "more.png").write_bytes(picture(2)[0])
+    with pytest.raises(tokzoo.TokzooError, match="dataset 'live-images' has changed since this began; run it again"):
+        bench.dataset  # noqa: B018 - it is made when it is asked for
+
+
 def test_a_run_from_pictures_to_record(request, folder):
     line = request.getfixturevalue("tokzoo")
     arguments = [text for text in line.tiny if not text.startswith("track.dataset")]

@@ -5,6 +5,7 @@ import contextlib
 import copyreg
 import functools
 import io
+import os
 import pickle
 import sys
 import types
@@ -140,8 +141,6 @@ class Reduced:
 
 def harmful(path):
     """Objects that make a folder when ``pickle.load`` reads them."""
-    import os
-
     make = f"__import__('os').mkdir({str(path)!r})"
     return {
         "a function": Reduced(os.mkdir, str(path)),
@@ -273,6 +272,26 @@ def test_a_few_bytes_that_mean_billions_are_refused(tmp_path):
     endless["a"] = endless["b"] = endless
     with pytest.raises(TokzooError, match="nested more than"):
         opened(endless, tmp_path / "endless.pt")
+
+
+@pytest.mark.parametrize("place", [b"r" + b"\xff" * 4, b"q\x0c", b"p4294967295\n"])
+def test_a_place_far_beyond_all_others_takes_no_memory(place, tmp_path):
+    write_archive(tmp_path / "file.pt", program(b"K\x01", place))
+    with pytest.raises(TokzooError, match=r"refused: it notes something at place \d+, and has no more than 4"):
+        CheckpointFile.open(tmp_path / "file.pt")
+
+
+@pytest.mark.parametrize("name", ["pipe.pt", "pipe.safetensors"])
+def test_a_pipe_is_not_waited_for(name, tmp_path):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(TokzooError, match=rf"{name}: cannot be read \(it is a named pipe, not a file\)"):
+        CheckpointFile.open(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [[1], "text", 10**5000, {10**5000: 1}, torch.ones(2)], ids=type)
+def test_what_is_no_checkpoint_is_told(content, tmp_path):
+    with pytest.raises(TokzooError, match=r"file\.pt: not a checkpoint \((it holds a|Exceeds the limit)"):
+        opened(content, tmp_path / "file.pt")
 
 
 @pytest.mark.parametrize("options", [{}, OLD], ids=["zip", "old"])

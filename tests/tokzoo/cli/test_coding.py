@@ -1,5 +1,6 @@
 """``tokzoo encode`` and ``decode``: the same as the library, whole or not at all, and a clear word for each mistake."""
 
+import errno
 import json
 import os
 import shutil
@@ -169,6 +170,15 @@ def test_wrong_outputs_are_told_and_kept(tmp_path, photos, folder):
     assert "this is a folder; name a file" in fails(*encoding, tmp_path / "full")
     for arguments in (encoding, decoding):
         assert f"cannot write in {tmp_path / 'file'}" in fails(*arguments, tmp_path / "file" / "x")
+    assert "name it" in (told := fails(*encoding, tmp_path / "codes.npz"))
+    assert (
+        told == f"-o {tmp_path}/codes.npz: what is written is a .safetensors file; name it {tmp_path}/codes.safetensors"
+    )
+    assert "-o /dev/full: this is a device; name a file" in fails(*encoding, "/dev/full")
+    assert "-o /: this is a folder; name a file, such as /codes.safetensors" in fails(*encoding, "/")
+    assert "-o /: there is something there already" in fails(*decoding, "/")
+    for arguments in (encoding, decoding):
+        assert "cannot be written (File name too long)" in fails(*arguments, tmp_path / ("x" * 300))
     for taken in ("full", "file"):
         assert "something there already" in fails(*decoding, tmp_path / taken)
     assert (tmp_path / "file").read_text() == (tmp_path / "full" / "a.png").read_text() == "mine"
@@ -176,6 +186,21 @@ def test_wrong_outputs_are_told_and_kept(tmp_path, photos, folder):
     call(*decoding, tmp_path / "free")
     assert len(list(find_pictures(tmp_path / "free"))) == 11
     assert sorted(path.name for path in tmp_path.iterdir()) == ["codes", "file", "free", "full"]
+
+
+def test_a_disk_that_is_full_is_told(tmp_path, photos, folder, monkeypatch):
+    call("encode", photos, "-o", tmp_path / "codes", "--tokenizer", folder)
+
+    def full(*given, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "anything")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr("tokzoo.data.codes.save_file", full)
+    said = "cannot be written (No space left on device)"
+    arguments = ["--tokenizer", folder, "-o", tmp_path / "new"]
+    assert fails("encode", photos, *arguments) == f"{tmp_path / 'new'}: {said}"
+    assert fails("decode", tmp_path / "codes", *arguments) == f"{tmp_path / 'new'}: {said}"
+    assert [path.name for path in tmp_path.iterdir()] == ["codes"]
 
 
 def test_nothing_half_written_when_decoding_fails(tmp_path, photos, folder):
