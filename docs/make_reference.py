@@ -18,7 +18,7 @@ from rendering import Definition, class_page, described, first_line, members, pr
 import tokzoo
 
 PAGE = Path(__file__).with_name("reference.md")
-CONTRACTS = ("errors", "specs", "configs", "outputs", "interfaces", "capabilities", "formats")
+CONTRACTS = ("errors", "specs", "configs", "outputs", "executors", "interfaces", "capabilities", "formats")
 HEAD = """\
 # Reference
 
@@ -54,6 +54,7 @@ KINDS = {
     "teacher": "TeacherConfig Teacher",
     "metric": "MetricConfig MetricInfo Metric ReconstructionBatch LikelihoodBatch GenerationBatch "
     "RepresentationProbe EfficiencyProbe",
+    "executor": "ExecutorConfig Executor Job Event ENDS Work Events",
 }
 """What belongs to each kind, in the order in which one implements it."""
 

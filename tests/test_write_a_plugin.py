@@ -135,7 +135,7 @@ def test_its_runs_fit(installed):
 
 
 def test_the_kinds_it_names_are_those_there_are():
-    from tokzoo.contracts.configs import KINDS
+    from tokzoo.scaffold.package import KINDS
 
     table = TEXT.partition("## The other kinds")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(KINDS)

@@ -31,6 +31,7 @@ _EXPORTS = {
         "DatasetConfig",
         "DecoderConfig",
         "EncoderConfig",
+        "ExecutorConfig",
         "ImageTermConfig",
         "MetricConfig",
         "NoSampler",
@@ -69,6 +70,7 @@ _EXPORTS = {
         "Split",
         "Teacher",
     ),
+    "tokzoo.contracts.executors": ("Executor", "Job"),
     "tokzoo.contracts.formats": ("CheckpointFormat", "Ignored", "Kept"),
     "tokzoo.recipes.slots": ("Slot",),
     "tokzoo.registry.component": ("ComponentSpec",),
@@ -90,6 +92,8 @@ if TYPE_CHECKING:
     from tokzoo.assembly.tokenizer import Tokenizer as Tokenizer
     from tokzoo.contracts.configs import *  # noqa: F403
     from tokzoo.contracts.errors import *  # noqa: F403
+    from tokzoo.contracts.executors import Executor as Executor
+    from tokzoo.contracts.executors import Job as Job
     from tokzoo.contracts.formats import CheckpointFormat as CheckpointFormat
     from tokzoo.contracts.formats import Ignored as Ignored
     from tokzoo.contracts.formats import Kept as Kept

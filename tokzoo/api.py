@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokzoo.bench.cell import Cell
-from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_plan
+from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_plan, without_executor
 from tokzoo.bench.progress import progress
 from tokzoo.bench.run import Bench, Options, Outcome, summary_lines
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.leaderboard.rows import Table, build_tables
-from tokzoo.recipes.load import Axis, Changes
+from tokzoo.recipes.load import Axis
 from tokzoo.recipes.tree import Key, parse_key, parse_override
 from tokzoo.records.finder import find_tokenizer
 from tokzoo.records.schema import Record
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tokzoo.assembly.tokenizer import Tokenizer
+
+IN_PROCESS = "in-process"
+"""The executor for components that no other process could build."""
 
 WIDTH = 200
 """Of what is printed where no terminal tells its own."""
@@ -154,6 +157,7 @@ def run(
     plugins: Iterable[str | Path] = (),
     out: str | Path = "runs",
     jobs: int | None = None,
+    executor: str | None = None,
     device: str = "auto",
     checkpoint_every: float = 30.0,
     accumulate: int = 1,
@@ -189,6 +193,8 @@ def run(
         plugins: files of plugins to load.
         out: the folder everything is written under.
         jobs: cells at a time; None: one a core, or one where there is a GPU.
+        executor: how and where cells are run, a component's name; fields of it are changes such as ``executor.jobs=2``.
+            None: ``local``, or ``in-process`` with ``components``.
         device: ``auto``, ``cpu`` or ``cuda``.
         checkpoint_every: seconds between checkpoints.
         accumulate: how many micro-batches a training batch is cut into, to take less memory. Terms that look at a batch
@@ -206,23 +212,28 @@ def run(
 
     registry = _registry(plugins)
     specs = add_components(registry, components)
-    if specs and jobs not in (None, 1):
+    executor = executor or (IN_PROCESS if specs else "local")
+    if specs and (jobs not in (None, 1) or executor != IN_PROCESS):
         raise TokzooError(
-            f"jobs={jobs}: components of a script or a notebook run in this process, one cell after the other; make "
-            "them a plugin file to have more at a time"
+            f"jobs={jobs}, executor={executor!r}: components of a script or a notebook run in this process, one cell "
+            "after the other; make them a plugin file to have more at a time"
         )
     named = [text for text in what if isinstance(text, Path) or "=" not in text]
     written = [parse_override(str(text)) for text in what if text not in named]
+    all_changes = [*written, *((_key(key), value) for key, value in (changes or {}).items())]
+    of_both, of_executor = without_executor(all_changes)
     request = Request(
         names=tuple(map(str, named)),
-        changes=Changes.of([*written, *((_key(key), value) for key, value in (changes or {}).items())]),
+        changes=of_both,
         track=None if track is None else str(track),
         data=None if data is None else Path(data),
         seeds=None if seeds is None else _seeds(seeds),
         axes=tuple(Axis(".".join(_key(key)), _values(key, values)) for key, values in (grid or {}).items()),
         metrics=tuple(spec for spec in specs if spec.kind == "metric"),
     )
-    options = Options(Path(out), jobs, device, checkpoint_every, accumulate, fresh, in_process=bool(specs))
+    if jobs is not None and executor != IN_PROCESS:
+        of_executor = (*of_executor, (("executor", "jobs"), jobs))
+    options = Options(Path(out), executor, of_executor, device, checkpoint_every, accumulate, fresh)
     prepared = prepare(request, options, registry)
     for line in prepared.doubts:
         warnings.warn(line, stacklevel=2)

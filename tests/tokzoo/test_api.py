@@ -76,7 +76,7 @@ CHANGES = (
 def one_core():
     """So small a model is slower on two."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tokzoo.bench.run.available_cores", lambda: 1)
+        patch.setattr("tokzoo_executors.in_process.available_cores", lambda: 1)
         yield
 
 
@@ -180,6 +180,9 @@ def test_a_grid_of_python_values_and_a_failing_cell(folder, options):
         ((TINY,), {"seeds": [-1]}, ["seeds=[-1]"]),
         ((TINY,), {"seeds": []}, ["seeds=[]"]),
         ((TINY,), {"device": "gpu"}, ["device 'gpu'", "did you mean 'cpu'?"]),
+        ((TINY,), {"executor": "locale"}, ["executor 'locale': unknown", "did you mean 'local'?"]),
+        ((TINY, "executor.jobz=2"), {}, ["executor.jobz", "did you mean 'jobs'?"]),
+        ((TINY,), {"components": [Sign], "executor": "local"}, ["executor='local'", "plugin file"]),
         ((TINY,), {"plugins": ["none.py"]}, ["none.py", "no such file"]),
         ((TINY,), {"components": [Sign], "jobs": 2}, ["jobs=2", "one cell after the other", "plugin file"]),
         ((TINY,), {"components": [int]}, ["class int", "tokzoo.Quantizer"]),

@@ -9,7 +9,18 @@ from tokzoo.bench.cell import Cell, closed_gates, make_cell
 from tokzoo.bench.stages import left_out_metrics
 from tokzoo.contracts.configs import MetricConfig
 from tokzoo.contracts.errors import Refusal, TokzooError, suggest
-from tokzoo.recipes.load import Axis, Changes, Plan, is_suite, load_suite, load_track, plan_recipes, with_images
+from tokzoo.recipes.load import (
+    Axis,
+    Changes,
+    Override,
+    Plan,
+    is_suite,
+    load_suite,
+    load_track,
+    plan_recipes,
+    with_images,
+)
+from tokzoo.recipes.tree import parse_override
 from tokzoo.registry.component import ComponentSpec, load_config
 from tokzoo.registry.plugins import Registry
 
@@ -39,11 +50,18 @@ class Request:
     metrics: tuple[ComponentSpec, ...] = ()
 
 
-def split(what: Iterable[str]) -> tuple[tuple[str, ...], Changes]:
-    """Names, and ``key=value`` changes."""
+def split(what: Iterable[str]) -> tuple[tuple[str, ...], list[Override]]:
+    """Names, and what ``key=value`` changes."""
     texts = list(what)
     names = tuple(text for text in texts if "=" not in text)
-    return names, Changes.parse(text for text in texts if "=" in text)
+    return names, [parse_override(text) for text in texts if "=" in text]
+
+
+def without_executor(overrides: Iterable[Override]) -> tuple[Changes, tuple[Override, ...]]:
+    """What is changed of recipe and track, and of the executor (``executor.KEY=VALUE``)."""
+    told = list(overrides)
+    of_executor = tuple(override for override in told if override[0][0] == "executor" and override[0][1:])
+    return Changes.of(override for override in told if override not in of_executor), of_executor
 
 
 def make_plan(request: Request, registry: Registry) -> Plan:

@@ -1,7 +1,6 @@
 """Running cells: what is cached is not done again, the rest is, and every cell becomes a record. No torch here."""
 
-import os
-import shutil
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,13 +9,20 @@ from typing import Any
 
 from tokzoo.bench.cache import Found, Result, StageCache
 from tokzoo.bench.cell import Cell
-from tokzoo.bench.executor import InProcess, LocalExecutor
+from tokzoo.bench.job_file import JobFile, new_attempt
 from tokzoo.bench.stages import CellStage, stages_of
 from tokzoo.bench.summary import failed_record, measured_record
-from tokzoo.bench.worker import Job
+from tokzoo.bench.worker import Worker
+from tokzoo.contracts.errors import Broken, TokzooError, describe
+from tokzoo.contracts.executors import ENDS, Event, Executor, Job
+from tokzoo.data.files import file_hash
 from tokzoo.data.run_folder import CellFolder, RunFolder
+from tokzoo.recipes.load import Override
+from tokzoo.recipes.resolver import Resolver
+from tokzoo.recipes.tree import Tree, apply_overrides
 from tokzoo.records.schema import Record
 from tokzoo.records.store import RecordStore
+from tokzoo.registry.component import load_target
 from tokzoo.registry.plugins import Registry
 
 
@@ -26,23 +32,22 @@ class Options:
 
     Attributes:
         out: the folder everything is written under: ``cells/``, ``cache/``, ``records/``.
-        jobs: processes at a time; None: as many as there are cells and cores (one where there is a GPU).
+        executor: how and where cells are run: the name of such a component.
+        executor_changes: its fields, by keys that begin with ``executor``.
         device: ``auto``, ``cpu`` or ``cuda``.
         checkpoint_seconds: the time between checkpoints.
         accumulate: how many micro-batches a training batch is cut into; a stage that began with another number keeps
             it, and what is done is used whatever it was.
         fresh: make anew what other releases of the code made.
-        in_process: run the cells in this process, one after the other: what a script or a notebook defines can be built
-            nowhere else.
     """
 
     out: Path = Path("runs")
-    jobs: int | None = None
+    executor: str = "local"
+    executor_changes: Sequence[Override] = ()
     device: str = "auto"
     checkpoint_seconds: float = 30.0
     accumulate: int = 1
     fresh: bool = False
-    in_process: bool = False
 
 
 @dataclass(slots=True)
@@ -58,11 +63,21 @@ Observer = Callable[[str, dict[str, Any]], None]
 
 
 class Bench:
-    """Runs cells in one folder."""
+    """Runs cells in one folder.
+
+    Attributes:
+        slot: the executor, its config checked.
+
+    Raises:
+        TokzooError: no such executor, or fields that it does not have.
+    """
 
     def __init__(self, options: Options, registry: Registry) -> None:
         self.options = options
         self.registry = registry
+        tree = Tree.from_data({"executor": {"use": options.executor}}, "options")
+        apply_overrides(tree, options.executor_changes)
+        self.slot = Resolver(tree, registry.components).slot("executor", ("executor",))
         self.run_folder = RunFolder(options.out)
         self.cache = StageCache(self.run_folder, options.fresh)
         self.store = RecordStore(self.run_folder.records)
@@ -83,16 +98,18 @@ class Bench:
             else:
                 outcomes[name] = Outcome(cell, self._record(cell, results), trained=False)
                 observe(name, {"kind": "cached"})
-        jobs = self._jobs(len(cells))
-        executor = InProcess(self.registry) if self.options.in_process else LocalExecutor(jobs)
+        executor = self._executor(len(cells))
+        jobs = self._prepare(waiting.values(), executor.threads)
         # Closed here and now: what still runs must stop wherever an interrupt was caught.
-        with closing(executor.run(self._prepare(waiting, jobs))) as events:
+        with closing(executor.run(jobs, self._work)) as events:
             for name, event in events:
                 cell = by_id[name]
                 self._tell(name, cell, event)
-                if event["kind"] in {"finished", "failed", "interrupted"}:
+                if event["kind"] in ENDS:
                     outcomes[name] = self._end(cell, event)
                 observe(name, event)
+        for name in waiting.keys() - outcomes.keys():
+            outcomes[name] = self._fail(by_id[name], "failed", "start", f"executor '{self.slot.use}' told no end of it")
         return [outcomes[name] for name in by_id]
 
     def results(self, cell: Cell) -> dict[CellStage, Result] | None:
@@ -121,36 +138,41 @@ class Bench:
         """The cell's own folder."""
         return self.run_folder.cell(cell.id)
 
-    def _jobs(self, cells: int) -> int:
-        if self.options.in_process:
-            return 1
-        cores = 1 if shutil.which("nvidia-smi") and self.options.device != "cpu" else available_cores()
-        return self.options.jobs or max(1, min(cells, cores))
+    def _executor(self, cells: int) -> Executor:
+        where = f"executor '{self.slot.use}' (plugin {self.slot.entry.plugin})"
+        try:
+            executor: Executor = load_target(self.slot.entry.spec)(self.slot.config, cells, self.options.device)
+        except TokzooError:
+            raise
+        except Exception as error:
+            raise Broken(f"{where}: {describe(error)}") from error
+        return executor
 
-    def _prepare(self, cells: dict[str, Cell], at_a_time: int) -> dict[str, tuple[Job, Path]]:
-        # By what was asked for, not by what is left to do: a resumed command divides the cores as the first one did.
-        threads = max(1, available_cores() // at_a_time)
-        jobs = {}
-        for name, cell in cells.items():
-            folder = self.folder(cell)
-            stages = {stage.name: stage.key for stage in stages_of(cell)}
-            folder.write(cell.dump(), stages)
-            plugins = [str(path) for path in self.registry.files]
-            run = str(self.options.out.resolve())
-            options = self.options
-            job = Job(
-                name=cell.id,
-                cell=cell.dump(),
-                run=run,
+    def _prepare(self, cells: Iterable[Cell], threads: int) -> list[Job]:
+        """Write what workers are told."""
+        options, attempt, jobs = self.options, new_attempt(), []
+        plugins = {str(path): file_hash(path) for path in self.registry.files}
+        for cell in cells:
+            self.folder(cell).write(cell.dump(), {stage.name: stage.key for stage in stages_of(cell)})
+            job = JobFile(
+                cell=cell.id,
+                content=cell.dump(),
                 plugins=plugins,
                 device=options.device,
                 threads=threads,
                 checkpoint_seconds=options.checkpoint_seconds,
                 accumulate=options.accumulate,
                 fresh=options.fresh,
+                attempt=attempt,
             )
-            jobs[name] = (job, folder.log)
+            jobs.append(job.write(self.run_folder))
         return jobs
+
+    def _work(self, job: Job, observe: Callable[[Event], None], stopping: threading.Event) -> None:
+        """Do a job here, with the components of this process. A traceback goes to the cell's log."""
+        with (job.run / job.log).open("a", encoding="utf-8") as log:
+            told = JobFile.read(job.run / job.instructions)
+            Worker(RunFolder(job.run), told, self.registry, log, observe, stopping).work()
 
     def _tell(self, name: str, cell: Cell, event: dict[str, Any]) -> None:
         if event["kind"] == "started":
@@ -164,13 +186,21 @@ class Bench:
     def _end(self, cell: Cell, event: dict[str, Any]) -> Outcome:
         if event["kind"] == "interrupted":
             return Outcome(cell, None, trained=True)
-        if event["kind"] == "finished":
-            results = self.results(cell)
-            assert results is not None
-            record = self._record(cell, results)
-        else:
-            record = failed_record(cell, event["status"], event["stage"], event["message"])
-            self.store.add(record)
+        if event["kind"] == "failed":
+            return self._fail(cell, event["status"], event["stage"], event["message"])
+        # Whatever made them: the worker has just judged that.
+        results = {stage: self.cache.result(stage) for stage in stages_of(cell)}
+        whole = {stage: result for stage, result in results.items() if result is not None}
+        if len(whole) < len(results):
+            return self._fail(cell, "failed", "end", "its results are gone; run it again")
+        return self._ended(cell, self._record(cell, whole))
+
+    def _fail(self, cell: Cell, status: str, stage: str, message: str) -> Outcome:
+        record = failed_record(cell, status, stage, message)
+        self.store.add(record)
+        return self._ended(cell, record)
+
+    def _ended(self, cell: Cell, record: Record) -> Outcome:
         content = record.model_dump(mode="json", by_alias=True)
         self.registry.notify("tokzoo_cell_finished", cell=cell.id, record=content)
         return Outcome(cell, record, trained=True)
@@ -192,8 +222,3 @@ def summary_lines(outcomes: Sequence[Outcome], bench: Bench) -> list[str]:
         elif record is not None:
             lines.append(f"  {cell.id}: {record.status}, see {bench.folder(cell).log}")
     return lines
-
-
-def available_cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

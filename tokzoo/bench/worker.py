@@ -1,80 +1,75 @@
-"""The process that runs one cell: ``python -m tokzoo.bench.worker``, a job as JSON on standard input, events out.
+"""The process that runs one cell: ``python -m tokzoo.bench.worker RUN_FOLDER JOB_FILE``, on any machine that sees both.
 
-Events are JSON lines on the original standard output. Whatever a component prints goes to standard error, which the
-parent keeps as the cell's log. The process ends at once when its parent does: nothing trains on unseen.
+It appends its events to a file in the run folder. With ``--attached`` it ends at once when its standard input is
+closed: nothing trains on unseen.
 """
 
-import json
 import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from tokzoo.bench.cache import Found, StageCache
 from tokzoo.bench.cell import load_cell
+from tokzoo.bench.job_file import JobFile
 from tokzoo.bench.stages import CellStage, stages_of
 from tokzoo.contracts.errors import Diverged, TokzooError
+from tokzoo.contracts.executors import Event
+from tokzoo.data.event_file import EventFile
 from tokzoo.data.run_folder import RunFolder
-from tokzoo.registry.plugins import Registry, load_registry
+from tokzoo.registry.plugins import Registry
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What a worker is told.
-
-    Attributes:
-        name: the cell's id.
-        cell: a dumped cell.
-        run: the run folder.
-        plugins: file plugins to load.
-        device: ``cpu``, ``cuda``, or ``auto``: the accelerator if there is one.
-        threads: of the CPU, for this cell.
-        accumulate: how many micro-batches a training batch is cut into.
-        fresh: use nothing that other releases of the code made.
-    """
-
-    name: str
-    cell: dict[str, Any]
-    run: str
-    plugins: list[str]
-    device: str
-    threads: int
-    checkpoint_seconds: float
-    accumulate: int
-    fresh: bool
-
-    def dump(self) -> str:
-        """As one line of JSON."""
-        return json.dumps(asdict(self))
-
-
-Emit = Callable[..., None]
+def _nobody(event: Event) -> None:
+    pass
 
 
 class Worker:
     """Runs the stages of one job.
+
+    Args:
+        registry: where components are found; None: the plugins of this machine and the job's own.
+        log: where tracebacks go.
+        observe: called with each event, once it is written.
 
     Attributes:
         stage: the one it is at.
         stopping: once set, it saves and stops at the next step it may.
     """
 
-    def __init__(self, job: Job, emit: Emit, registry: Registry | None = None, log: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        run: RunFolder,
+        job: JobFile,
+        registry: Registry | None = None,
+        log: TextIO | None = None,
+        observe: Callable[[Event], None] = _nobody,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        self.run = run
         self.job = job
-        self.emit = emit
         self.registry = registry
         self.log = log or sys.stderr
+        self.events = EventFile(run.cell(job.cell).events(job.attempt))
+        self.observe = observe
         self.stage = "start"
-        self.stopping = threading.Event()
+        self.stopping = stopping or threading.Event()
         self.mended = False
+
+    def emit(self, kind: str, **about: Any) -> None:
+        """Tell an event."""
+        event = {"kind": kind, **about}
+        self.events.append(event)
+        self.observe(event)
 
     def work(self) -> int:
         """Run the job and tell how it ended: 0 done, 1 failed, 130 stopped and resumable."""
+        self.emit("started")
+        # Only now: torch takes its time.
         from tokzoo.training.loop import Interrupted
 
         try:
@@ -96,16 +91,15 @@ class Worker:
         import torch
 
         from tokzoo.assembly.devices import choose_device
+        from tokzoo.bench.pictures import draw_pictures
         from tokzoo.bench.workbench import Workbench
 
-        registry = self.registry or load_registry(map(Path, self.job.plugins))
-        cell = load_cell(self.job.cell, registry.components)
-        stages = {stage.name: stage for stage in stages_of(cell)}
-        run = RunFolder(Path(self.job.run))
+        registry = self.registry or self.job.registry()
+        cell = load_cell(self.job.content, registry.components)
         bench = Workbench(
             cell=cell,
-            stages=stages,
-            cache=StageCache(run, self.job.fresh),
+            stages={stage.name: stage for stage in stages_of(cell)},
+            cache=StageCache(self.run, self.job.fresh),
             registry=registry,
             device=torch.device(choose_device(self.job.device)),
             threads=self.job.threads,
@@ -121,9 +115,7 @@ class Worker:
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         self._settle(bench)
         self.stage = "pictures"
-        from tokzoo.bench.pictures import draw_pictures
-
-        draw_pictures(bench, run.cell(self.job.name))
+        draw_pictures(bench, self.run.cell(self.job.cell))
 
     def _settle(self, bench: Any) -> None:
         """Have every stage done, and go through them again where one had to be mended: others may have read it."""
@@ -148,8 +140,7 @@ class Worker:
                 self.emit("stage", stage=stage.name, state="cached", made_by=found.made_by)
                 return
             for name in stage.upstream:
-                if not bench.cache.is_whole(bench.stages[name]):
-                    self._again(bench, bench.stages[name])
+                self._mend(bench, bench.stages[name])
             self.stage = stage.name
             bench.cache.forget(stage)
             self.emit("stage", stage=stage.name, state="running", why=found.why)
@@ -161,10 +152,13 @@ class Worker:
         missing = any(result is None for result in upstream.values())
         return Found(None) if missing else bench.cache.find(stage, upstream)
 
-    def _again(self, bench: Any, stage: CellStage) -> None:
+    def _mend(self, bench: Any, stage: CellStage) -> None:
         """A cached stage whose files were lost or changed is run again: its key says what it must become."""
+        with bench.cache.lock(stage):  # whoever runs it now may do so
+            if bench.cache.is_whole(stage):
+                return
+            bench.cache.forget(stage)
         self.log.write(f"stage {stage.name} ({stage.key}) is damaged and is run again\n")
-        bench.cache.forget(stage)
         self.mended = True
         self._ensure(bench, stage)
 
@@ -175,21 +169,17 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def main() -> int:
-    """Run the job given on standard input; returns the exit code."""
-    events = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
-
-    def emit(kind: str, **about: Any) -> None:
-        events.write(json.dumps({"kind": kind, **about}) + "\n")
-
-    job = Job(**json.loads(sys.stdin.readline()))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    worker = Worker(job, emit)
+def main(arguments: list[str]) -> int:
+    """Run a job; returns the exit code."""
+    folder, instructions, *options = arguments
+    run = RunFolder(Path(folder))
+    if "--attached" in options:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    worker = Worker(run, JobFile.read(run.path / instructions))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: worker.stopping.set())
     return worker.work()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from tokzoo.cli.common import AsJson, PluginFiles, Strict, console, open_registry, print_json
-from tokzoo.contracts.configs import KINDS
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.registry.plugins import Plugin, Registry
 
@@ -255,7 +254,7 @@ def _missing(plugin: Plugin, registry: Registry) -> Iterable[str]:
 @app.command("new")
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="For example lattice, or org/lattice.")],
-    kind: Annotated[str, typer.Option("--kind", help=f"One of {', '.join(KINDS)}.")],
+    kind: Annotated[str, typer.Option("--kind", help="Such as quantizer.")],
     into: Annotated[
         Path, typer.Option("--into", metavar="FOLDER", help="Create the package's folder in this folder.")
     ] = Path(),

@@ -29,6 +29,9 @@ def run(
     grid: GridAxes = None,
     out: Out = Path("runs"),
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Cells at a time. Default: one a core.")] = None,
+    executor: Annotated[
+        str, typer.Option("--executor", metavar="NAME", help="How cells are run (tokzoo list executor).")
+    ] = "local",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     checkpoint_every: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Time between checkpoints.")] = 30.0,
     accumulate: Annotated[
@@ -52,15 +55,18 @@ def run(
     was. Exit code: 0 all cells ok, 1 some cell failed, 2 wrong usage, 130 stopped.
     """
     from tokzoo.api import prepare
-    from tokzoo.bench.plan import Request, parse_seeds, split
+    from tokzoo.bench.plan import Request, parse_seeds, split, without_executor
     from tokzoo.bench.run import Options
     from tokzoo.recipes.load import Axis
 
-    names, changes = split(what)
+    names, overrides = split(what)
+    changes, of_executor = without_executor(overrides)
+    if jobs is not None:
+        of_executor = (*of_executor, (("executor", "jobs"), jobs))
     axes = tuple(map(Axis.parse, grid or ()))
     request = Request(names, changes, track, data, None if seeds is None else parse_seeds(seeds), axes)
-    opened = open_registry(plugin, strict_plugins)
-    prepared = prepare(request, Options(out, jobs, device, checkpoint_every, accumulate, fresh), opened)
+    options = Options(out, executor, of_executor, device, checkpoint_every, accumulate, fresh)
+    prepared = prepare(request, options, open_registry(plugin, strict_plugins))
     for line in prepared.doubts:
         typer.echo(f"warning: {line}", err=True)
     if dry_run:
@@ -94,10 +100,11 @@ def explain(
     """Show every value of a recipe (and its track), where it came from, and the shapes that follow."""
     from tokzoo.bench.plan import split
     from tokzoo.recipes.explain import explain_recipe, explain_track
-    from tokzoo.recipes.load import load_recipe, load_track
+    from tokzoo.recipes.load import Changes, load_recipe, load_track
 
     registry = open_registry(plugin, strict_plugins)
-    names, changes = split(what)
+    names, overrides = split(what)
+    changes = Changes.of(overrides)
     if len(names) != 1:
         raise TokzooError(f"explain takes one recipe, not {len(names)}")
     recipe = load_recipe(names[0], registry, changes.recipe)

@@ -222,6 +222,10 @@ class MetricConfig(ComponentConfig):
         """
 
 
+class ExecutorConfig(ComponentConfig):
+    """An executor: how and where cells are run. No result depends on it but by the number of threads."""
+
+
 KINDS: dict[str, type[ComponentConfig]] = {
     "encoder": EncoderConfig,
     "quantizer": QuantizerConfig,
@@ -231,6 +235,7 @@ KINDS: dict[str, type[ComponentConfig]] = {
     "dataset": DatasetConfig,
     "teacher": TeacherConfig,
     "metric": MetricConfig,
+    "executor": ExecutorConfig,
 }
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.executors import Executor
 from tokzoo.contracts.outputs import (
     ARLoss,
     Decoded,
@@ -378,4 +379,5 @@ INTERFACES: dict[str, type] = {
     "dataset": Dataset,
     "teacher": Teacher,
     "metric": Metric,
+    "executor": Executor,
 }

@@ -3,7 +3,8 @@
 .. code-block:: text
 
     runs/cells/CELL/cell.json           what the cell is, and the keys of its stages
-                   /events.jsonl        what its worker told, attempt after attempt
+                   /attempts/WHEN.json  what a worker was told
+                            /WHEN.jsonl what it told: its events
                    /log.txt             what its components printed, and tracebacks
                    /NAME.png            pictures
         /cache/STAGE/KEY/done.json      a finished stage's result; cells with the same key share it
@@ -45,10 +46,13 @@ class CellFolder:
         """Where its worker's output goes."""
         return self.path / LOG
 
-    @property
-    def events(self) -> Path:
-        """Where its worker's events go."""
-        return self.path / EVENTS
+    def instructions(self, attempt: str) -> Path:
+        """What a worker is told."""
+        return self.path / "attempts" / f"{attempt}.json"
+
+    def events(self, attempt: str) -> Path:
+        """Where a worker's events go."""
+        return self.path / "attempts" / f"{attempt}.jsonl"
 
     @property
     def pictures(self) -> list[Path]:

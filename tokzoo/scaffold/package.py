@@ -15,7 +15,6 @@ from string import Template
 from typing import Literal
 
 from tokzoo._version import TOKZOO_API, __version__
-from tokzoo.contracts.configs import KINDS
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.registry.component import NAME
 from tokzoo.registry.plugins import GROUP, load_registry
@@ -69,7 +68,7 @@ class _Kind:
     offers: Literal["recipes", "tracks"] = "recipes"
 
 
-_KINDS = {
+KINDS = {
     "encoder": _Kind(
         "an encoder", "patches by a strided convolution, then residual blocks", "arXiv 2010.11929, section 3.1"
     ),
@@ -103,6 +102,7 @@ _KINDS = {
         "tracks",
     ),
 }
+"""The kinds there are templates of: an executor is written by few, and has none."""
 
 
 def write_package(name: str, kind: str, into: Path = Path(".")) -> Package:
@@ -167,7 +167,7 @@ def _identifiers(last: str) -> tuple[str, str]:
 
 def _words(org: str | None, last: str, kind: str) -> dict[str, str]:
     """What stands for each ``$name`` of the templates."""
-    facts = _KINDS[kind]
+    facts = KINDS[kind]
     module, title = _identifiers(last)
     component = f"{org or NOBODY}/{last}"
     rename = f"- Put the name of your group in the place of `{NOBODY}` in every `{component}`.\n"

@@ -12,6 +12,7 @@ __all__ = [  # noqa: RUF022 - in the order of an image's way through them
     "DatasetConformance",
     "TeacherConformance",
     "MetricConformance",
+    "ExecutorConformance",
     "check_defaults",
 ]
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         DatasetConformance,
         DecoderConformance,
         EncoderConformance,
+        ExecutorConformance,
         MetricConformance,
         QuantizerConformance,
         RegularizerConformance,

@@ -25,6 +25,7 @@ from tokzoo.testing import (
     datasets,
     decoders,
     encoders,
+    executors,
     metrics,
     quantizers,
     regularizers,
@@ -44,6 +45,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "dataset": datasets.CHECKS,
     "teacher": teachers.CHECKS,
     "metric": metrics.CHECKS,
+    "executor": executors.CHECKS,
 }
 """The checks of each kind, beside those of every kind."""
 
@@ -201,3 +203,9 @@ class MetricConformance(Conformance):
     """What every metric keeps to."""
 
     kind = "metric"
+
+
+class ExecutorConformance(Conformance):
+    """What every executor keeps to."""
+
+    kind = "executor"

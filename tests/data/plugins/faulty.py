@@ -7,7 +7,10 @@ from pathlib import Path
 import tokzoo
 
 sys.path.append(str(Path(__file__).parent))
-KINDS = ("encoders", "quantizers", "decoders", "regularizers", "ar_models", "datasets", "teachers", "metrics")
+KINDS = (
+    *("encoders", "quantizers", "decoders", "regularizers", "ar_models"),
+    *("datasets", "teachers", "metrics", "executors"),
+)
 
 
 @tokzoo.hookimpl

@@ -27,6 +27,16 @@ def test_a_run_goes_through_every_stage_and_leaves_a_valid_record(finished):
     assert record.id in finished.output
 
 
+def test_what_happened_stands_in_the_run_folder_without_a_path_of_this_machine(finished):
+    (attempt,) = finished.folder.glob("runs/cells/*/attempts/*.json")
+    job = json.loads(attempt.read_text())
+    assert str(finished.folder) not in json.dumps(job)
+    events = [json.loads(line) for line in attempt.with_suffix(".jsonl").read_text().splitlines()]
+    assert events[0] == {"kind": "started"}
+    assert events[-1] == {"kind": "finished"}
+    assert [event["stage"] for event in events if event.get("state") == "done"] == list(finished.records()[0]["stages"])
+
+
 def test_a_second_run_trains_nothing_and_imports_no_torch(finished):
     script = "import sys; sys.argv = ['tokzoo', *%r]\ntry:\n    from tokzoo.cli.main import main; main()\n"
     script += "finally:\n    assert 'torch' not in sys.modules"
@@ -161,16 +171,16 @@ def in_process(folder, *changes, out="runs", **options):
     given = Changes.parse([f"track.dataset.root={folder / 'fashion'}", *changes])
     request = Request((str(RECIPES / "tiny.yaml"),), given, str(RECIPES / "tiny@1.yaml"))
     cells = make_cells(make_plan(request, registry), registry)
-    return Bench(Options(folder / out, device="cpu", in_process=True, **options), registry), cells
+    return Bench(Options(folder / out, device="cpu", executor="in-process", **options), registry), cells
 
 
 @pytest.fixture
 def half_the_cores(monkeypatch):
     """As many threads as each of two jobs at a time has: their number decides the last bits."""
-    from tokzoo.bench import run
+    from tokzoo_executors import in_process
 
-    cores = run.available_cores()
-    monkeypatch.setattr(run, "available_cores", lambda: max(1, cores // 2))
+    cores = in_process.available_cores()
+    monkeypatch.setattr(in_process, "available_cores", lambda: max(1, cores // 2))
 
 
 def torch_state():

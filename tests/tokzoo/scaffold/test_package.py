@@ -13,9 +13,8 @@ import pytest
 from installing import register
 
 from tests.conftest import ROOT
-from tokzoo.contracts.configs import KINDS
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.scaffold.package import LONGEST, TEMPLATES, TOKZOO_API, write_package
+from tokzoo.scaffold.package import KINDS, LONGEST, TEMPLATES, TOKZOO_API, write_package
 
 NAMES = {
     "encoder": "patches",

@@ -363,6 +363,15 @@ FAULTS = {
             "fails with 4×4 codes of 32×32×32, instead of refusing them: ValueError",
         ),
     },
+    "executor": {
+        "no-threads": ("threads_are_a_number", "threads is 0: a cell cannot run"),
+        "half-a-thread": ("threads_are_a_number", "threads is 0.5, not a whole number"),
+        "tells-of-nothing": ("without_jobs_nothing_happens", "tells of all without a job"),
+        "last-words-alone": ("every_event_arrives_in_order", "told 5 events, and 1 arrive: finished"),
+        "gives-up": ("a_failed_job_stops_no_other", "a job after one that failed does not finish"),
+        "all-is-well": ("a_worker_that_dies_is_a_failed_job", "ends without a word counts as finished"),
+        "says-no-more": ("a_worker_that_dies_is_a_failed_job", "0 ends are told"),
+    },
 }
 """By kind and name."""
 
@@ -375,5 +384,6 @@ GOOD = {
     "dataset": ["dataset"],
     "teacher": ["teacher"],
     "metric": ["metric"],
+    "executor": ["executor"],
 }
 """Components of each kind, in the same plugins, that are as they should be."""
