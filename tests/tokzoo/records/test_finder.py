@@ -6,7 +6,7 @@ import pytest
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.data.files import write_json
-from tokzoo.records.finder import find_tokenizer
+from tokzoo.records.finder import find_ar, find_tokenizer
 from tokzoo.records.schema import make_record
 from tokzoo.records.store import RecordStore
 
@@ -38,6 +38,21 @@ def test_by_its_cell(tmp_path):
     (runs / "cells" / "tiny--s1" / "cell.json").write_text("[")
     with pytest.raises(TokzooError, match="not a cell's description"):
         find_tokenizer("tiny--s1", runs)
+
+
+def test_an_ar_model_by_its_folder_or_its_cell(tmp_path):
+    folder = tmp_path / "cache" / "ar" / "abc"
+    write_json(tmp_path / "cells" / "tiny--s0" / "cell.json", {"stages": {"tokenizer": "t", "ar": "abc"}})
+    with pytest.raises(TokzooError, match="cell tiny--s0: its AR model is not in"):
+        find_ar("tiny--s0", tmp_path)
+    write_json(folder / "done.json", {})
+    for name in ("tiny--s0", str(tmp_path / "cells" / "tiny--s0"), str(folder)):
+        assert find_ar(name, tmp_path) == folder
+    cell(tmp_path, "continuous--s0", "t")
+    with pytest.raises(TokzooError, match="cell continuous--s0: has no AR model"):
+        find_ar("continuous--s0", tmp_path)
+    with pytest.raises(TokzooError, match="did you mean 'tiny--s0'"):
+        find_ar("tiny-s0", tmp_path)
 
 
 def test_by_its_recipe_the_newest_of_its_seeds(tmp_path):
