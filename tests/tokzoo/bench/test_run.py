@@ -240,7 +240,7 @@ def test_interrupted_in_this_process_a_cell_goes_on_bit_for_bit(finished, half_t
     assert [outcome.record.id] == [record["id"] for record in finished.records()]
 
 
-def test_micro_batches_are_noted_kept_on_resume_and_no_part_of_a_key(finished):
+def test_micro_batches_are_noted_kept_on_resume_and_no_part_of_a_key(finished, half_the_cores):
     changes = ["track.probe=null", "track.metrics=[psnr]"]
     bench, cells = in_process(finished.folder, *changes, out="cut", accumulate=2)
 

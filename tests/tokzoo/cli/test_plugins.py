@@ -178,7 +178,7 @@ def test_doctor_finds_what_is_broken_and_what_is_slow(tokzoo, site):
 
 def test_doctor_has_nothing_to_say_of_our_own(tokzoo):
     lines = tokzoo("plugins", "doctor").stdout.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 8
     assert all(line.startswith("ok ") for line in lines)
 
 
