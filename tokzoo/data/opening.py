@@ -1,5 +1,7 @@
 """Picture files opened: of the formats that are named here and no others, and never more than fit. No torch here."""
 
+import ctypes
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,8 @@ LARGEST_BYTES = 512 << 20
 """Of a picture, encoded or decoded (width × height × channels × bytes): as many as Pillow's limit of pixels in RGB."""
 IN_FLIGHT_BYTES = 1 << 30
 """Of all pictures that this process decodes at a time; the others wait."""
+HUGE_BYTES = 64 << 20
+"""From so many on, memory that was freed is asked back before a picture is decoded."""
 CHUNK = 1 << 20
 """Pixels whose depth is changed at a time."""
 
@@ -53,12 +57,22 @@ def open_picture(
             size = f"{picture.width}×{picture.height} pixels of {picture.mode}"
             raise ValueError(f"its {size} take {needed:,} bytes, and a picture may take {LARGEST_BYTES:,}")
         with _ROOM.taken(needed):
+            if needed > HUGE_BYTES:
+                _return_freed_memory()
             yield picture
 
 
 def _decoded_bytes(picture: Image.Image, channels: int) -> int:
     width = np.dtype(ImageMode.getmode(picture.mode).typestr).itemsize
     return picture.width * picture.height * max(len(picture.getbands()) * width, channels)
+
+
+def _return_freed_memory() -> None:
+    """Have glibc give back what threads have freed: it would keep the room of a huge picture for each of them."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 class _Room:
