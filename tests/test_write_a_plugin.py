@@ -128,7 +128,7 @@ def test_its_runs_fit(installed):
     assert len(runs) >= 4
     script = f"from tokzoo.cli.main import app\nfor run in {runs!r}:\n    app(run, standalone_mode=False)\n"
     text = installed("-c", script).stdout
-    for recipe in ("gigatok-2d-nano", "lattice-nano", "lattice-nano [quantizer.levels=4]"):
+    for recipe in ("gigatok-2d-nano", "lattice-nano", "lattice-nano quantizer.levels=4"):
         assert recipe in text
     assert "4×4 codes of 512, 144 bits" in text
     assert not (installed.folder / "runs").exists()
@@ -167,7 +167,7 @@ def test_every_hook_has_an_example(installed):
         "format/lattice",
         "renderer/names",
     ]
-    assert recipes == [f"lattice-nano [quantizer.levels={levels}]" for levels in (4, 8, 16)]
+    assert recipes == [f"lattice-nano quantizer.levels={levels}" for levels in (4, 8, 16)]
 
 
 def test_its_command_and_its_renderer_work(installed):

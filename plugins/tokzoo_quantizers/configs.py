@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 from pydantic import Field, field_validator, model_validator
 
 from tokzoo import CodeSpec, Config, LatentSpec, QuantizerConfig, Refusal
+from tokzoo.contracts.configs import first_step
 from tokzoo.contracts.specs import Layout
 from tokzoo.nn.configs import EMAConfig
 
@@ -69,6 +70,16 @@ class VQConfig(QuantizerConfig):
     def weight_of(self, term: str) -> float:
         """The weight of ``commitment`` or ``codebook``."""
         return {"commitment": self.commitment, "codebook": self.codebook_weight}[term]
+
+    def warnings(self, steps: int) -> list[str]:
+        """That the warm-up lasts as long as the training."""
+        warmup = first_step(self.warmup, steps)
+        if warmup < steps:
+            return []
+        return [
+            f"never quantizes in training, and is judged quantized: its warm-up lasts {warmup} steps; lower warmup, or "
+            "write it as a fraction of the budget"
+        ]
 
     def wants(self, layout: Layout) -> int:
         """The codebook dimension."""

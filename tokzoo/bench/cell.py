@@ -1,16 +1,18 @@
 """A cell: recipe × track × seed, checked and with its shapes solved. No torch here."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
-from tokzoo.contracts.configs import DatasetConfig, RegularizerConfig
+from tokzoo.contracts.configs import DatasetConfig
 from tokzoo.contracts.errors import Refusal, TokzooError
 from tokzoo.contracts.specs import CROPS, Chain, ImageSpec
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.models import PARTS, Probe, Recipe, Track
 from tokzoo.recipes.resolve import probe_of, resolve_recipe, resolve_track
 from tokzoo.recipes.saved import AR_DESCRIPTION, DESCRIPTION, Saved, SavedAR
+from tokzoo.recipes.slots import Slot, ask_config
 from tokzoo.recipes.solver import check_ar, solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue
@@ -127,21 +129,26 @@ def _check_ar_weights(recipe: Recipe, saved: SavedAR, chain: Chain, catalogue: C
         )
 
 
-def closed_gates(cell: Cell) -> list[str]:
-    """A line for each regularizer whose gate can never open within the track's budget."""
-    steps = cell.track.tokenizer.steps
-    lines: list[str] = []
-    if cell.recipe.weights is not None:
-        return lines
-    for role, slot in cell.recipe.regularizers.items():
-        config = cast(RegularizerConfig, slot.config)
-        start = config.start if isinstance(config.start, int) else round(config.start * steps)
-        if start >= steps:
-            lines.append(
-                f"{cell.recipe.name}: regularizers.{role} never acts: it starts at step {start}, and {cell.track.id} "
-                f"trains {steps} steps; lower start, or write it as a fraction of the budget"
-            )
-    return lines
+def warnings(cell: Cell) -> list[str]:
+    """What the components say may not be meant, trained as long as the track says; a line each."""
+    recipe, steps = cell.recipe, cell.track.tokenizer.steps
+    if recipe.weights is not None:
+        return []
+    places = {place: slot for part in PARTS for place, slot in _with_parts(part, getattr(recipe, part))}
+    for role, slot in recipe.regularizers.items():
+        places |= dict(_with_parts(f"regularizers.{role}", slot))
+    return [
+        f"{recipe.name} on {cell.track.id} ({steps} steps): {place} {line}"
+        for place, slot in places.items()
+        for line in ask_config(slot, lambda config: list(config.warnings(steps)))
+    ]
+
+
+def _with_parts(place: str, slot: Slot) -> Iterator[tuple[str, Slot]]:
+    """A component and those within it, and how each is told."""
+    yield place, slot
+    for part in slot.parts():
+        yield from _with_parts(f"{part.kind} '{part.use}' of {place}", part)
 
 
 def load_cell(dump: dict[str, Any], catalogue: Catalogue) -> Cell:

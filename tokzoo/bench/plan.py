@@ -1,30 +1,20 @@
 """From what is asked for, on the command line or in Python, to a plan and its checked cells. No torch here."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
 
-from tokzoo.bench.cell import Cell, closed_gates, make_cell
+from tokzoo.bench.cell import Cell, make_cell, warnings
 from tokzoo.bench.stages import left_out_metrics
-from tokzoo.contracts.configs import MetricConfig
-from tokzoo.contracts.errors import Refusal, TokzooError, suggest
-from tokzoo.recipes.load import (
-    Axis,
-    Changes,
-    Override,
-    Plan,
-    is_suite,
-    load_suite,
-    load_track,
-    plan_recipes,
-    with_images,
-)
-from tokzoo.recipes.tree import parse_override
-from tokzoo.registry.component import ComponentSpec, load_config
+from tokzoo.contracts.errors import ONE_LINE, Refusal, TokzooError, suggest
+from tokzoo.recipes.load import Axis, Changes, Plan, is_suite, load_suite, plan_recipes, with_images
+from tokzoo.recipes.tree import Override, parse_override
+from tokzoo.registry.component import ComponentSpec
 from tokzoo.registry.plugins import Registry
 
 DEVICES = ("auto", "cpu", "cuda")
+MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +74,17 @@ def make_plan(request: Request, registry: Registry) -> Plan:
     plan = replace(plan, axes=(*plan.axes, *request.axes), seeds=request.seeds or plan.seeds)
     if request.data is not None:
         plan = with_images(plan, request.data, registry)
-    return _with_metrics(plan, request.metrics, registry)
+    return _with_metrics(plan, request.metrics)
 
 
-def _with_metrics(plan: Plan, metrics: Sequence[ComponentSpec], registry: Registry) -> Plan:
+def _with_metrics(plan: Plan, metrics: Sequence[ComponentSpec]) -> Plan:
     """The plan with further metrics measured and shown; one that says itself what is measured stays as it is."""
     axes = (tuple(axis.key.split(".")) for axis in plan.axes)
     touched = {key[0] for key, _ in plan.changes.track} | {key[1] for key in axes if key[0] == "track" and key[1:]}
-    if not metrics or "metrics" in touched:
+    if not metrics or touched & {"metrics", "metrics+"}:
         return plan
-    track = load_track(plan.track, registry)
-    measured = [*track.dump()["metrics"], *(spec.name for spec in metrics)]
-    changes = [*plan.changes.track, (("metrics",), measured)]
-    if "columns" not in touched:
-        reports = [info for spec in metrics for info in cast(type[MetricConfig], load_config(spec)).reports]
-        changes.append((("columns",), [*track.columns, *(info.id for info in reports if not info.observed)]))
-    return replace(plan, changes=replace(plan.changes, track=tuple(changes)))
+    changes = (*plan.changes.track, (("metrics+",), [spec.name for spec in metrics]))
+    return replace(plan, changes=replace(plan.changes, track=changes))
 
 
 def make_cells(plan: Plan, registry: Registry) -> list[Cell]:
@@ -122,7 +107,7 @@ def make_cells(plan: Plan, registry: Registry) -> list[Cell]:
 
 def doubts(cells: Iterable[Cell]) -> list[str]:
     """What is not wrong but may not be meant, a line each."""
-    return list(dict.fromkeys(line for cell in cells for line in (*closed_gates(cell), *left_out_metrics(cell))))
+    return list(dict.fromkeys(line for cell in cells for line in (*warnings(cell), *left_out_metrics(cell))))
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -131,12 +116,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     Raises:
         TokzooError: it is neither.
     """
+    few = f"numbers such as 0, 0-2 or 0,3, at most {MOST_SEEDS} of them"
+    wrong = TokzooError(f"--seeds {text[:ONE_LINE]}: expected {few}")
     seeds: list[int] = []
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or (dash and int(last) < int(first)):
-            raise TokzooError(f"--seeds {text}: expected numbers such as 0, 0-2 or 0,3")
-        seeds += range(int(first), int(last or first) + 1)
+        found = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part, re.ASCII)
+        if found is None:
+            raise wrong
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last < first or len(seeds) + last - first >= MOST_SEEDS:
+            raise wrong
+        seeds += range(first, last + 1)
     return tuple(dict.fromkeys(seeds))
 
 

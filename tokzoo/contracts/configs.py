@@ -46,6 +46,11 @@ def check_spans(config: Config, names: Iterable[str]) -> None:
             raise ValueError(f"{name}: a float is a fraction of the budget below 1; write steps as an integer")
 
 
+def first_step(gate: int | float, steps: int) -> int:
+    """The step that a gate is at: a step (int), or a fraction (float) of a budget of so many steps."""
+    return gate if isinstance(gate, int) else round(gate * steps)
+
+
 class ComponentConfig(Config):
     """Base of every component's config."""
 
@@ -68,6 +73,14 @@ class ComponentConfig(Config):
     def weight_of(self, term: str) -> float:
         """The weight of one of the component's own loss terms, which it returns unweighted."""
         return 1.0
+
+    def warnings(self, steps: int) -> list[str]:
+        """What is not wrong but may not be meant where a tokenizer is trained for so many steps.
+
+        Each is told in a line before anything is trained, after the component's place in the recipe: "never acts: it
+        starts at step 500; lower start".
+        """
+        return []
 
 
 class NoSampler(Config):
@@ -147,6 +160,13 @@ class RegularizerConfig(ComponentConfig):
     def weight_of(self, term: str) -> float:
         """The weight of one of its terms."""
         return self.weight
+
+    def warnings(self, steps: int) -> list[str]:
+        """That its gate never opens."""
+        start = first_step(self.start, steps)
+        if start < steps:
+            return []
+        return [f"never acts: it starts at step {start}; lower start, or write it as a fraction of the budget"]
 
     def taps(self) -> tuple[Tap, ...]:
         """The decoder taps it reads."""

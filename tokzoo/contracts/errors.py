@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from tokzoo.contracts.text import printable
+
 
 class TokzooError(Exception):
     """Anything the user can mend. The command line prints the message alone, without a traceback."""
@@ -34,8 +36,8 @@ def describe(error: BaseException, longest: int = ONE_LINE) -> str:
     """
     text = " ".join(str(error).split()) or "no message"
     if isinstance(error, TokzooError):
-        return text
-    return f"{type(error).__name__}: {text if len(text) <= longest else f'{text[:longest]}…'}"
+        return printable(text)
+    return f"{type(error).__name__}: {printable(text, longest)}"
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

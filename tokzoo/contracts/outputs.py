@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tokzoo.contracts.configs import first_step
 from tokzoo.contracts.specs import Tap
 
 
@@ -20,7 +21,7 @@ class Progress:
 
     def steps(self, when: int | float) -> int:
         """A gate in steps: an int is one already, a float is a fraction of the budget."""
-        return when if isinstance(when, int) else round(when * self.total)
+        return first_step(when, self.total)
 
     def is_open(self, start: int | float, stop: int | float | None) -> bool:
         """Whether a gate is open now: ``start <= step < stop``."""

@@ -209,6 +209,14 @@ def _here() -> str:
     return hashlib.sha256("\n".join(about).encode(errors="surrogateescape")).hexdigest()[:8]
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with ``~`` as the home it stands for; the home of nobody we know stays as it is written."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def file_hash(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with open_file(path) as file:

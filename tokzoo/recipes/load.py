@@ -1,8 +1,8 @@
 """Names and files to resolved recipes, tracks and suites, with what the command line changed in them."""
 
 import itertools
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -11,15 +11,24 @@ from pydantic import Field
 
 from tokzoo.contracts.configs import Config, DatasetConfig
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.recipes.hashing import canonical
+from tokzoo.recipes.files import beside, dropped, is_file, read, recipe_tree, refuse_drop, track_tree
+from tokzoo.recipes.hints import refuse_misplaced, several_hinted
+from tokzoo.recipes.label import differing, label
 from tokzoo.recipes.models import Recipe, Track
-from tokzoo.recipes.resolve import join_roles, resolve_recipe, resolve_track
+from tokzoo.recipes.resolve import resolve_recipe, resolve_track
 from tokzoo.recipes.resolver import Resolver
-from tokzoo.recipes.saved import RECIPE
-from tokzoo.recipes.tree import Key, Tree, apply_overrides, parse_key, parse_override, parse_value
-from tokzoo.registry.plugins import Registry, find_file
-
-Override = tuple[Key, Any]
+from tokzoo.recipes.track_changes import lay_over
+from tokzoo.recipes.tree import (
+    COMMAND_LINE,
+    Key,
+    Override,
+    apply_overrides,
+    nested,
+    parse_key,
+    parse_override,
+    parse_value,
+)
+from tokzoo.registry.plugins import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,74 +64,29 @@ class Changes:
         return cls(tuple(recipe), tuple(track))
 
 
-def recipe_tree(name: str, registry: Registry) -> Tree:
-    """The tree of a recipe by name or by file, laid over the recipe it ``extends``.
+def load_recipe(
+    name: str, registry: Registry, changes: Sequence[Override] = (), axes: Sequence[Override] = ()
+) -> Recipe:
+    """A resolved recipe: component defaults < recipe < file that extends it < command line < its place in a grid.
+
+    What was changed is said in its name, unless the changes name it; its place in a grid, ``axes``, always.
 
     Raises:
-        TokzooError: no such recipe, a file that is not one, or recipes that extend each other in a circle.
-    """
-    trees: list[Tree] = []
-    paths: list[Path] = []
-    origin, wanted = "", name
-    while wanted:
-        try:
-            path, tree = _read("recipes", wanted, registry)
-        except TokzooError as error:
-            raise TokzooError(f"extends: {error} ({origin})") if trees else error from None
-        if path.resolve() in paths:
-            circle = " → ".join(each.name for each in (*paths, path))
-            raise TokzooError(f"extends: recipes extend each other in a circle, {circle} ({origin})")
-        paths.append(path.resolve())
-        trees.append(tree)
-        join_roles(tree)
-        if tree.data.get("name") is None:
-            tree.data["name"] = path.stem
-        parent, origin = tree.data.pop("extends", None), tree.origin(("extends",))
-        wanted = _beside(str(parent), path) if parent is not None else ""
-    merged = trees[-1]
-    for tree in reversed(trees[:-1]):
-        merged.merge(tree)
-    merged.origins[()] = trees[0].origins[()]
-    return merged
-
-
-def _is_file(name: str) -> bool:
-    return name.endswith((".yaml", ".yml")) or (Path(name) / RECIPE).is_file()
-
-
-def _read(what: str, name: str, registry: Registry) -> tuple[Path, Tree]:
-    """The file of a recipe, track or suite, and its tree. A user's own file is told by its path, ours by its name.
-
-    A folder stands for the recipe in it; a saved model that a recipe names is looked for beside its file.
-    """
-    if not _is_file(name):
-        path = find_file(registry, what, name)
-        return path, Tree.from_file(path, path.name)
-    path = Path(name) / RECIPE if (Path(name) / RECIPE).is_file() else Path(name)
-    tree = Tree.from_file(path)
-    init, ar = tree.data.get("init"), tree.data.get("ar")
-    named = [(tree.data, "weights"), (init, "folder") if isinstance(init, dict) else (tree.data, "init")]
-    for holder, key in [*named, (ar, "weights")]:
-        if isinstance(holder, dict) and isinstance(holder.get(key), str):
-            holder[key] = str(path.parent / Path(holder[key]).expanduser())
-    return path, tree
-
-
-def _beside(parent: str, child: Path) -> str:
-    """A file named by a recipe is looked for beside that recipe."""
-    return str(child.parent / parent) if _is_file(parent) else parent
-
-
-def load_recipe(name: str, registry: Registry, changes: Sequence[Override] = (), suffix: str = "") -> Recipe:
-    """A resolved recipe: component defaults < recipe < file that extends it < command line.
-
-    ``suffix`` is put after its name, to tell the members of a grid apart.
+        TokzooError: unknown, or something in it is wrong.
     """
     tree = recipe_tree(name, registry)
-    apply_overrides(tree, changes)
-    if suffix:
-        tree.data["name"] = f"{tree.data['name']}{suffix}"
-    return resolve_recipe(tree, registry.components)
+    before, called = deepcopy(tree.data), tree.data["name"]
+    for key, value in changes:
+        for role in dropped(nested(key, value)):
+            refuse_drop(tree, role, COMMAND_LINE)
+    refuse_misplaced(changes, tree, registry.components)
+    own = [(key, value) for key, value in axes if key[0] != "track"]
+    with several_hinted((*changes, *own)):
+        apply_overrides(tree, (*changes, *own))
+        said = differing(changes, before, tree.data)
+        recipe = resolve_recipe(tree, registry.components)
+    told = [*(said if recipe.name == called else ()), *axes]
+    return recipe.changed(label(recipe, told), (*said, *axes))
 
 
 def load_track(name: str, registry: Registry, changes: Sequence[Override] = ()) -> Track:
@@ -131,10 +95,12 @@ def load_track(name: str, registry: Registry, changes: Sequence[Override] = ()) 
     Raises:
         TokzooError: unknown, wrong in itself, or shipped in a file that is not named by its id.
     """
-    shipped = not _is_file(name)
-    path, tree = _read("tracks", _latest(name, registry), registry)
-    apply_overrides(tree, changes)
-    track = resolve_track(tree, registry.components, official=True)
+    shipped = not is_file(name)
+    path, tree = track_tree(name, registry)
+    refuse_misplaced([(("track", *key), value) for key, value in changes], tree, registry.components)
+    with several_hinted([(("track", *key), value) for key, value in changes]):
+        lay_over(tree, lambda changed: apply_overrides(changed, changes), registry.components)
+        track = resolve_track(tree, registry.components, official=True)
     if not shipped or not all(_only_says_where(track, key) for key, _ in changes):
         track = track.overridden()
     if shipped and track.official_id != path.stem:
@@ -146,12 +112,6 @@ def _only_says_where(track: Track, key: Key) -> bool:
     """Whether an override tells a track no more than where a dataset lies whose files come with no package."""
     config = cast(DatasetConfig, track.dataset.config)
     return config.elsewhere and len(key) == 2 and key[0] == "dataset" and key[1] in config.places
-
-
-def _latest(name: str, registry: Registry) -> str:
-    """The highest version of a track named without one."""
-    versions = [known for known in registry.tracks if re.fullmatch(rf"{re.escape(name)}@\d+", known)]
-    return max(versions, key=lambda known: int(known.rpartition("@")[2]), default=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,24 +132,17 @@ class Axis:
         return cls(".".join(key), tuple(values))
 
 
-def grid(axes: Sequence[Axis]) -> list[tuple[str, Changes]]:
-    """Every combination of the axes' values: a suffix that names it, and its changes. One empty one without axes."""
-    members = []
-    for values in itertools.product(*(axis.values for axis in axes)):
-        pairs = list(zip((axis.key for axis in axes), values, strict=True))
-        label = ", ".join(f"{key}={_short(value)}" for key, value in pairs)
-        changes = Changes.of((tuple(key.split(".")), value) for key, value in pairs)
-        members.append((f" [{label}]" if label else "", changes))
+def grid(axes: Sequence[Axis]) -> list[tuple[Override, ...]]:
+    """Every combination of the axes' values; one empty one without axes.
+
+    Raises:
+        TokzooError: a key that no override may have.
+    """
+    keys = [tuple(axis.key.split(".")) for axis in axes]
+    members = [tuple(zip(keys, values, strict=True)) for values in itertools.product(*(axis.values for axis in axes))]
+    for member in members[:1]:
+        Changes.of(member)
     return members
-
-
-def _short(value: Any) -> str:
-    """A value in a name: a component by its name alone where nothing else is said of it."""
-    if isinstance(value, Mapping) and set(value) == {"use"}:
-        return str(value["use"])
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {_short(inner)}" for name, inner in value.items()) + "}"
-    return value if isinstance(value, str) else canonical(value)
 
 
 class SuiteFile(Config):
@@ -216,9 +169,9 @@ class Plan:
 
 def is_suite(name: str, registry: Registry) -> bool:
     """Whether a name or a file is a suite and not a recipe: a suite lists recipes."""
-    if not _is_file(name):
+    if not is_file(name):
         return name in registry.suites
-    return "recipes" in _read("suites", name, registry)[1].data
+    return "recipes" in read("suites", name, registry)[1].data
 
 
 def load_suite(name: str, registry: Registry) -> Plan:
@@ -227,12 +180,12 @@ def load_suite(name: str, registry: Registry) -> Plan:
     Raises:
         TokzooError: unknown name, or a file that is not a suite, with the field.
     """
-    path, tree = _read("suites", name, registry)
+    path, tree = read("suites", name, registry)
     tree.data.setdefault("name", path.stem)
     suite = Resolver(tree, registry.components).validate(SuiteFile, tree.data, ())
     axes = tuple(Axis(key, values) for key, values in suite.grid.items())
-    recipes = tuple(_beside(recipe, path) for recipe in suite.recipes)
-    return Plan(recipes, _beside(suite.track, path), suite.seeds, axes)
+    recipes = tuple(beside(recipe, path) for recipe in suite.recipes)
+    return Plan(recipes, beside(suite.track, path), suite.seeds, axes)
 
 
 def with_images(plan: Plan, folder: Path, registry: Registry) -> Plan:
@@ -251,8 +204,8 @@ def plan_recipes(plan: Plan, registry: Registry) -> list[tuple[Recipe, Track]]:
     """Every recipe of a plan, resolved, with its track."""
     pairs = []
     for name in plan.recipes:
-        for suffix, member in grid(plan.axes):
-            recipe = load_recipe(name, registry, (*plan.changes.recipe, *member.recipe), suffix)
-            track = load_track(plan.track, registry, (*plan.changes.track, *member.track))
+        for member in grid(plan.axes):
+            recipe = load_recipe(name, registry, plan.changes.recipe, member)
+            track = load_track(plan.track, registry, (*plan.changes.track, *Changes.of(member).track))
             pairs.append((recipe, track))
     return pairs

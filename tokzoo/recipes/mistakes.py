@@ -1,7 +1,9 @@
 """What is wrong with a value someone wrote, in that person's words and at the key where it was written."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePath
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -9,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from tokzoo.contracts.configs import ComponentRef
 from tokzoo.contracts.errors import suggest
+from tokzoo.data.files import expanded
 from tokzoo.recipes.tree import Key
 
 Problem = tuple[Key, str]
@@ -16,6 +19,10 @@ Problem = tuple[Key, str]
 
 REFERENCE = "reference"
 """The type of the pydantic error that carries what is wrong inside a referenced component."""
+
+
+LARGEST = 2**63 - 1
+_NO_CHARACTER = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class Mistakes(Exception):
@@ -52,13 +59,20 @@ def explain(model: type[BaseModel], data: Any, error: ValidationError, missing: 
     return [(key, " or ".join(dict.fromkeys(texts)) + given.get(key, "")) for key, texts in found.items()]
 
 
-def not_finite(value: Any, key: Key = ()) -> Iterator[Problem]:
-    """Numbers in a dumped config that no hash and no record could hold."""
+def unfit(value: Any, key: Key = ()) -> Iterator[Problem]:
+    """Values in a dumped config that no hash and no record could hold."""
     if isinstance(value, float) and not math.isfinite(value):
         yield key, f"must be a finite number, not {value}"
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        yield key, f"must be at most {LARGEST} in size"
+    elif isinstance(value, str | PurePath) and _NO_CHARACTER.search(str(value)):
+        yield key, "holds what is no character (NUL, or half of a surrogate pair)"
+    elif isinstance(value, PurePath) and str(value).startswith("~") and expanded(str(value)) == value:
+        yield key, f"there is no home {value.parts[0]}"
     elif isinstance(value, Mapping | list | tuple):
         for name, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
-            yield from not_finite(inner, (*key, str(name)))
+            yield from unfit(str(name), (*key, str(name)))
+            yield from unfit(inner, (*key, str(name)))
 
 
 def _say(kind: str, message: str) -> str:

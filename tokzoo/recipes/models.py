@@ -1,8 +1,8 @@
 """Recipes and tracks: each field once, as it is written in a file, validated, dumped and hashed."""
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -14,19 +14,21 @@ from pydantic import (
     model_validator,
 )
 
-from tokzoo.contracts.configs import ComponentRef
+from tokzoo.contracts.configs import ComponentRef, DatasetConfig
 from tokzoo.contracts.errors import suggest
 from tokzoo.data.config import Augmentation
+from tokzoo.data.files import expanded
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.identity import differences
 from tokzoo.recipes.mistakes import Problem
 from tokzoo.recipes.optimization import Budget, Optimization
 from tokzoo.recipes.saved import Saved
 from tokzoo.recipes.slots import Slot
-from tokzoo.recipes.tree import Key
+from tokzoo.recipes.tree import COMMAND_LINE, Key, Override
 from tokzoo.recipes.written import Written, refuse, sampler_of
 
 PARTS = ("encoder", "quantizer", "decoder")
+LONGEST_NAME = 300
 
 
 class Init(Written):
@@ -78,6 +80,12 @@ class Sampling(Written):
     ar: dict[str, Any] | None = None
 
 
+def _name(name: str) -> str:
+    if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+        raise ValueError(f"a name is 1 to {LONGEST_NAME} visible characters")
+    return name
+
+
 def _role(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise ValueError("a role is named by letters, digits, '-' and '_'")
@@ -104,7 +112,7 @@ class Recipe(Written):
             or none at all (see ``judged``).
     """
 
-    name: str = "unnamed"
+    name: Annotated[str, AfterValidator(_name)] = "unnamed"
     summary: str = ""
     weights: Saved | None = None
     init: Init | None = None
@@ -115,6 +123,7 @@ class Recipe(Written):
     ar: Annotated[Slot, ComponentRef["ar"]] | None = None
     train: Training = Field(default_factory=Training)
     sampler: Sampling = Field(default_factory=Sampling)
+    _changes: tuple[Override, ...] = PrivateAttr(())
 
     @field_validator("sampler")
     @classmethod
@@ -159,6 +168,19 @@ class Recipe(Written):
                 text = f"{name} is '{there}' there and '{slot.use}' here; leave it out of init.parts"
                 wrong.append((("init", "parts"), text))
         return wrong
+
+    @property
+    def changes(self) -> Mapping[str, Any]:
+        """What is other than in the file it came from, by dotted key: overrides, and its place in a grid."""
+        return {".".join(key): value for key, value in self._changes}
+
+    def changed(self, name: str, changes: Iterable[Override]) -> Self:
+        """The same under a name that says what was changed."""
+        copy = self.model_copy(update={"name": name})
+        copy._changes = tuple(changes)
+        if name != self.name:
+            copy._origins = {**self._origins, ("name",): COMMAND_LINE}
+        return copy
 
     @property
     def judged(self) -> bool:
@@ -254,14 +276,24 @@ class Track(Written):
     main: str
     columns: tuple[str, ...] = ()
     seeds: int = Field(3, ge=1)
+    _official: bool = PrivateAttr(True)
     _override: str | None = PrivateAttr(None)
 
     @field_validator("name")
     @classmethod
     def _can_stand_in_an_id_and_a_path(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise ValueError("a track is named by letters, digits, '.', '_' and '-'")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise ValueError("a track is named by letters, digits, '.', '_' and '-', at most 100 of them")
         return name
+
+    @field_validator("metrics")
+    @classmethod
+    def _are_given_once(cls, metrics: tuple[Slot, ...]) -> tuple[Slot, ...]:
+        names = [slot.use for slot in metrics]
+        twice = [((str(i),), f"'{name}' is given twice") for i, name in enumerate(names) if name in names[:i]]
+        if twice:
+            refuse(*twice)
+        return metrics
 
     @model_validator(mode="after")
     def _ten_crops_are_mirrored(self) -> Self:
@@ -282,18 +314,37 @@ class Track(Written):
 
     @property
     def override(self) -> str | None:
-        """The hash of a track in which something was overridden; None: it is official."""
+        """What tells an overridden track from others of its name; None: it is official.
+
+        A hash, and before it the last name of the folder where its data are other than the track's.
+
+        Raises:
+            TokzooError: that folder cannot be read.
+        """
+        if not self._official and self._override is None:
+            folder = self._folder()
+            data = {"data": cast(DatasetConfig, self.dataset.config).fingerprint()} if folder else {}
+            self._override = f"{folder}{'-' if folder else ''}{content_hash({**self.identity(), **data}, 8)}"
         return self._override
+
+    def _folder(self) -> str:
+        """The last name of the folder its data are in; "" where the dataset itself says what they are."""
+        config = cast(DatasetConfig, self.dataset.config)
+        given = [value for name in sorted(config.places) if (value := getattr(config, name)) is not None]
+        if not given or config.elsewhere:
+            return ""
+        name = re.sub(r"[^\w.-]+", "-", expanded(str(given[0])).absolute().name).strip("-.")
+        return name[:30] or "data"
 
     @property
     def id(self) -> str:
-        """``name@version`` of an official track, and ``name@version+hash`` of another."""
-        return self.official_id if self._override is None else f"{self.official_id}+{self._override}"
+        """``name@version`` of an official track, and of another ``name@version+`` and what tells it apart."""
+        return self.official_id if self._official else f"{self.official_id}+{self.override}"
 
     def overridden(self) -> Self:
         """The track under an id that says it was overridden, and how."""
         copy = self.model_copy()
-        copy._override = content_hash(self.identity(), 8)
+        copy._official, copy._override = False, None
         return copy
 
     def dump(self, places: bool = True) -> dict[str, Any]:

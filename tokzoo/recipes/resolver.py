@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from tokzoo.contracts.configs import Config
 from tokzoo.contracts.errors import Broken, TokzooError, describe
-from tokzoo.recipes.mistakes import REFERENCE, Mistakes, Problem, explain, not_finite
+from tokzoo.recipes.mistakes import REFERENCE, Mistakes, Problem, explain, unfit
 from tokzoo.recipes.saved import SavedAR
 from tokzoo.recipes.slots import Slot
 from tokzoo.recipes.tree import Key, Tree
@@ -123,7 +123,7 @@ class Resolver:
             made = model.model_validate(data, context=context)
         except ValidationError as error:
             raise _under(key, explain(model, data, error, self._missing)) from None
-        problems = list(not_finite(made.model_dump()))
+        problems = list(unfit(made.model_dump()))
         if problems:
             raise _under(key, problems)
         return made

@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.specs import ImageSpec
-from tokzoo.data.files import known_hash, read_json, reading, write_json
+from tokzoo.data.files import expanded, known_hash, read_json, reading, write_json
 from tokzoo.recipes.mistakes import REFERENCE
 
 FORMAT = "tokzoo.tokenizer/1"
@@ -81,7 +81,7 @@ class SavedModel:
             return given
         if not isinstance(given, str | Path):
             raise TokzooError(f"expected the folder of a saved {cls.what}, found {given!r}")
-        return cls.read(Path(given).expanduser())
+        return cls.read(expanded(given))
 
     def write(self) -> None:
         """Write the description into the folder."""

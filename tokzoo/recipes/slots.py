@@ -1,19 +1,20 @@
 """A component in its place in a recipe or a track."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from tokzoo.contracts.configs import ComponentConfig
-from tokzoo.data.files import known_hash, reading
+from tokzoo.contracts.errors import Broken, TokzooError, describe
+from tokzoo.data.files import expanded, known_hash, reading
 from tokzoo.recipes.identity import differences
 from tokzoo.recipes.saved import SavedAR
 from tokzoo.registry.catalogue import Entry
 
 HASH = "sha256:"
+A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,22 @@ class Slot:
 
 
 def _hash_of(path: str) -> str:
-    return path if path.startswith(HASH) else f"{HASH}{known_hash(Path(path).expanduser())}"
+    return path if path.startswith(HASH) else f"{HASH}{known_hash(expanded(path))}"
+
+
+def ask_config(slot: Slot, question: Callable[[Any], A]) -> A:
+    """What a component's config answers; whatever else its code raises is its mistake, and told as such.
+
+    Raises:
+        Broken: it raised what it should not.
+    """
+    try:
+        return question(slot.config)
+    except TokzooError:
+        raise
+    except Exception as error:
+        said = f"{slot.kind} '{slot.use}' (plugin {slot.entry.plugin}) raised {describe(error)}"
+        raise Broken(said) from error
 
 
 def _slots_in(value: Any) -> Iterator[Slot]:

@@ -1,20 +1,28 @@
 """Config trees that remember where each value came from: YAML files with line numbers, overrides, and their merging."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import yaml
 
-from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.errors import ONE_LINE, TokzooError, describe
 from tokzoo.data.files import read_text
 
 Key = tuple[str, ...]
+Override = tuple[Key, Any]
 COMMAND_LINE = "command line"
 LONGEST, DEEPEST, MOST = 1 << 20, 50, 100_000
 """Of a file: its bytes, how deep its values lie in each other, and how many there are once aliases are written out."""
+APPEND = "+"
+"""At the end of a key: ``metrics+=[edges]`` appends to the list that is there."""
+
+
+class _NotYAMLError(TokzooError):
+    """A text that is not YAML, or a value that is not of the type its tag says."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -103,17 +111,12 @@ class Tree:
     def from_text(cls, text: str, name: str) -> Self:
         """Parse a YAML mapping; ``name`` stands in its origins, ``name:line``."""
         tree = cls(origins={(): name})
-        try:
+        with _told(name):
             loader = _Loader(text, name)
             node = loader.get_single_node()
             if not isinstance(node, yaml.MappingNode):
                 raise TokzooError(f"{name}: expected a mapping of keys to values")
             tree.data = _construct(loader, node, (), tree.origins)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            place = f"{name}:{mark.line + 1}" if mark else name
-            problem = " ".join(str(getattr(error, "problem", error)).split())
-            raise TokzooError(f"{place}: not valid YAML: {problem}") from error
         return tree
 
     @classmethod
@@ -134,13 +137,19 @@ class Tree:
 
         Mappings merge key by key, but a slot that names another component (``use``) replaces the slot: what was said
         of the former component does not apply to the new one. A bare name in a slot's place is short for
-        ``{use: name}``.
+        ``{use: name}``. A key that ends in ``+`` appends to the list that is there.
+
+        Raises:
+            TokzooError: there is no list to append to.
         """
         self._merge_into(self.data, other.data, (), other)
 
     def _merge_into(self, mine: dict[str, Any], theirs: Mapping[str, Any], key: Key, other: "Tree") -> None:
-        for name, given in theirs.items():
+        for name, given in ((str(name), given) for name, given in theirs.items()):
             here = (*key, name)
+            if name.endswith(APPEND):
+                self._append(mine, given, here, other.origin(here))
+                continue
             current, value = mine.get(name), given
             if isinstance(current, dict) and "use" in current and isinstance(value, str):
                 value = {"use": value}
@@ -149,8 +158,7 @@ class Tree:
             if isinstance(current, dict) and isinstance(value, Mapping) and not _swaps(current, value):
                 self._merge_into(current, value, here, other)
                 continue
-            for stale in [k for k in self.origins if k[: len(here)] == here]:
-                del self.origins[stale]
+            self._forget(here)
             self.origins[here] = other.origin(here)
             if isinstance(value, Mapping):
                 mine[name] = {}
@@ -158,12 +166,26 @@ class Tree:
             else:
                 mine[name] = value
 
+    def _append(self, mine: dict[str, Any], given: Any, key: Key, origin: str) -> None:
+        name = key[-1].removesuffix(APPEND)
+        if not isinstance(mine.get(name), list | tuple):
+            place = ".".join(key)
+            raise TokzooError(f"{place}: no list is written there to append to; give all of it as {name} ({origin})")
+        mine[name] = [*mine[name], *(given if isinstance(given, list | tuple) else [given])]
+        self.origins[*key[:-1], name] = origin
+
+    def _forget(self, key: Key) -> None:
+        for stale in [each for each in self.origins if each[: len(key)] == key]:
+            del self.origins[stale]
+
+    def drop(self, key: Key) -> None:
+        """Take out the value at ``key``, as if it had not been written."""
+        at(self.data, key[:-1], {}).pop(key[-1], None)
+        self._forget(key)
+
     def set(self, key: Key, value: Any, origin: str) -> None:
         """Set one value, making the mappings on the way."""
-        nested: Any = value
-        for name in reversed(key):
-            nested = {name: nested}
-        self.merge(Tree(nested, {(): origin}))
+        self.merge(Tree(nested(key, value), {(): origin}))
 
 
 def _swaps(current: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
@@ -182,12 +204,47 @@ def _construct(loader: _Loader, node: yaml.MappingNode, key: Key, origins: dict[
     return result
 
 
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Tell what YAML cannot read with the name of the file and, where it is known, the line."""
+    try:
+        yield
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{name}:{mark.line + 1}" if mark else name
+        problem = " ".join(str(getattr(error, "problem", error)).split())
+        raise _NotYAMLError(f"{place}: not valid YAML: {problem}") from error
+    except RecursionError as error:
+        raise _NotYAMLError(f"{name}: not valid YAML: nested too deeply") from error
+    # What a constructor of the YAML library raises at ``!!int x``, ``!!bool x``, or a number of 5,000 digits.
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _NotYAMLError(f"{name}: not valid YAML: a value is not of its type ({describe(error)})") from error
+
+
 def parse_value(text: str, where: str) -> Any:
     """A value as YAML reads it: ``64``, ``1e-4``, ``null``, ``[8, 8]``, ``{use: fsq}``."""
     try:
-        return _Loader(text, where).get_single_data()
-    except yaml.YAMLError as error:
-        raise TokzooError(f"{where}: {text!r} is not a YAML value; quote what YAML would read otherwise") from error
+        with _told(where):
+            return _Loader(text, where).get_single_data()
+    except _NotYAMLError as error:
+        shown = repr(text if len(text) <= ONE_LINE else f"{text[:ONE_LINE]}…")
+        raise TokzooError(f"{where}: {shown} is not a YAML value; quote what YAML would read otherwise") from error
+
+
+def nested(key: Key, value: Any) -> dict[str, Any]:
+    """The mappings in which ``value`` stands at ``key``."""
+    for name in reversed(key):
+        value = {name: value}
+    return cast(dict[str, Any], value)
+
+
+def at(data: Any, key: Key, missing: Any = None) -> Any:
+    """The value at ``key`` in nested mappings; ``missing`` where there is none."""
+    for name in key:
+        if not isinstance(data, Mapping) or name not in data:
+            return missing
+        data = data[name]
+    return data
 
 
 def parse_key(text: str) -> Key:
@@ -196,7 +253,7 @@ def parse_key(text: str) -> Key:
     return names if all(names) else ()
 
 
-def parse_override(text: str) -> tuple[Key, Any]:
+def parse_override(text: str) -> Override:
     """Split ``a.b=value`` into its key and its YAML value.
 
     Raises:
@@ -209,7 +266,7 @@ def parse_override(text: str) -> tuple[Key, Any]:
     return key, parse_value(value, name)
 
 
-def apply_overrides(tree: Tree, overrides: Iterable[tuple[Key, Any]], origin: str = COMMAND_LINE) -> None:
+def apply_overrides(tree: Tree, overrides: Iterable[Override], origin: str = COMMAND_LINE) -> None:
     """Set overrides whatever their order on the command line: a swap of a component before what is said of it.
 
     Raises:
@@ -224,6 +281,6 @@ def apply_overrides(tree: Tree, overrides: Iterable[tuple[Key, Any]], origin: st
         named = value.get("use") if isinstance(value, Mapping) else value
         if isinstance(named, str) and seen.get((*key, "use"), named) != named:
             raise TokzooError(f"{'.'.join(key)}: given twice ({named!r}, and {seen[*key, 'use']!r} as its use)")
-    # "quantizer" before "quantizer.use" before "quantizer.codes".
-    for key in sorted(seen, key=lambda k: (len(k), k[-1] != "use")):
+    # "quantizer" before "quantizer.use" before "quantizer.codes"; a list before what is appended to it.
+    for key in sorted(seen, key=lambda k: (len(k), k[-1] != "use", k[-1].endswith(APPEND))):
         tree.set(key, seen[key], origin)

@@ -24,9 +24,11 @@ def test_seeds_are_ranges_and_lists(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "-1", "2-1", "a", "0-", "1.5"])
+@pytest.mark.parametrize("text", ["", "-1", "2-1", "a", "0-", "1.5", "²", "0-999999999", "9" * 20, "0-" + "9" * 5000])
 def test_other_seeds_are_refused(text):
-    with pytest.raises(TokzooError, match="expected numbers such as 0, 0-2 or 0,3"):
+    with pytest.raises(
+        TokzooError, match=r"^--seeds .{0,300}: expected numbers such as 0, 0-2 or 0,3, at most 10000 of them"
+    ):
         parse_seeds(text)
 
 
@@ -63,7 +65,7 @@ def test_cells_are_made_for_each_recipe_member_and_seed(registry):
     axes = (Axis("quantizer.codes", (32, 64)),)
     cells = make_cells(make_plan(Request((TINY,), track=TRACK, seeds=(0, 1), axes=axes), registry), registry)
     assert [(cell.recipe.name, cell.seed) for cell in cells] == [
-        (f"tiny [quantizer.codes={codes}]", seed) for codes in (32, 64) for seed in (0, 1)
+        (f"tiny quantizer.codes={codes}", seed) for codes in (32, 64) for seed in (0, 1)
     ]
     assert doubts(cells) == []
 
@@ -80,6 +82,13 @@ def test_a_doubt_is_told_once(registry):
     cells = make_cells(make_plan(Request((TINY,), changes, TRACK, seeds=(0, 1)), registry), registry)
     (line,) = doubts(cells)
     assert "regularizers.entropy never acts" in line
+
+
+def test_a_warm_up_as_long_as_the_budget_is_doubted(registry):
+    changes = Changes.parse(["quantizer.warmup=40"])
+    (line,) = doubts(make_cells(make_plan(Request((TINY,), changes, TRACK), registry), registry))
+    assert line.startswith("tiny quantizer.warmup=40 on tiny@1+")
+    assert "(40 steps): quantizer never quantizes in training, and is judged quantized: its warm-up lasts 40" in line
 
 
 def test_a_device_is_one_of_three():

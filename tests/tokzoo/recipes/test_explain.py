@@ -8,7 +8,8 @@ def told(lines):
 def test_every_value_of_a_recipe_is_told_with_its_origin(zoo):
     own = zoo.file("mine.yaml", "extends: base\nquantizer:\n  warmup: 3\nregularizers: {mine: l2}\n")
     lines = told(explain_recipe(zoo.recipe("quantizer.codes=128", "train.tokenizer.betas=[0.8, 0.9]", of=own)))
-    assert lines["name"] == ("mine", "mine.yaml")
+    assert told(explain_recipe(zoo.recipe(of=own)))["name"] == ("mine", "mine.yaml")
+    assert lines["name"] == ("mine quantizer.codes=128 train.tokenizer.betas=[0.8, 0.9]", "command line")
     assert lines["summary"] == ("a recipe to change", "base.yaml:3")
     assert lines["quantizer.use"] == ("vq", "base.yaml:6")
     assert lines["quantizer.codes"] == ("128", "command line")

@@ -343,11 +343,11 @@ evaluation_batch=x
 version=two
     track.version: input should be a valid integer, not 'two'
 name=a/b
-    track.name: a track is named by letters, digits, '.', '_' and '-', not 'a/b'
+    track.name: a track is named by letters, digits, '.', '_' and '-', at most 100 of them, not 'a/b'
 name=a@b
-    track.name: a track is named by letters, digits, '.', '_' and '-', not 'a@b'
+    track.name: a track is named by letters, digits, '.', '_' and '-', at most 100 of them, not 'a@b'
 name=a+b
-    track.name: a track is named by letters, digits, '.', '_' and '-', not 'a+b'
+    track.name: a track is named by letters, digits, '.', '_' and '-', at most 100 of them, not 'a+b'
 """
 
 

@@ -1,0 +1,95 @@
+"""What was meant by a key that is not of a recipe, or by values a comma apart."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import BaseModel
+
+from tokzoo.contracts.configs import KINDS
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.data.config import Augmentation
+from tokzoo.recipes.models import PARTS, Probe, Recipe, Track
+from tokzoo.recipes.optimization import Budget, Optimization
+from tokzoo.recipes.tree import APPEND, COMMAND_LINE, Override, Tree, at
+from tokzoo.registry.catalogue import Catalogue
+
+OPTIONS = {name: f"--{name}" for name in ("seeds", "data", "grid", "out", "jobs", "device", "plugin")}
+OPTIONS["seed"] = "--seeds"
+MANY = 4
+"""More places than these are not listed."""
+
+
+def refuse_misplaced(changes: Iterable[Override], tree: Tree, catalogue: Catalogue) -> None:
+    """Tell where a key is that a recipe, or under ``track`` a track, does not have, but something in it does.
+
+    Raises:
+        TokzooError: there is one.
+    """
+    for key, value in changes:
+        on_track = key[0] == "track"
+        name = (key[1] if on_track else key[0]).removesuffix(APPEND)
+        if len(key) != 1 + on_track or name in (Track if on_track else Recipe).model_fields:
+            continue
+        if name in OPTIONS and not on_track:
+            text = ",".join(map(str, value)) if isinstance(value, list) else value
+            raise TokzooError(
+                f"{name}: no field of a recipe; give it as {OPTIONS[name]} {text}, in Python as an argument"
+            )
+        places = list(dict.fromkeys(_places(name, tree, catalogue, on_track)))[:MANY]
+        if places:
+            said = ".".join(key)
+            raise TokzooError(f"{said}: unknown; did you mean {' or '.join(places)}? ({COMMAND_LINE})")
+
+
+def _places(name: str, tree: Tree, catalogue: Catalogue, on_track: bool) -> Iterator[str]:
+    """Dotted keys that end in a name: of the recipe's own components first, then of the track."""
+    if not on_track:
+        roles = at(tree.data, ("regularizers",), {})
+        slots = [(place, place, tree.data.get(place)) for place in (*PARTS, "ar")]
+        slots += [
+            (f"regularizers.{role}", "regularizer", roles[role]) for role in (roles if isinstance(roles, dict) else ())
+        ]
+        for place, kind, slot in slots:
+            use = slot.get("use") if isinstance(slot, dict) else slot
+            yield from (f"{place}.{name}" for model in _models(kind, catalogue, use) if name in model.model_fields)
+        if name in Optimization.model_fields:
+            yield f"train.tokenizer.{name}"
+    models: dict[str, Sequence[type[BaseModel]]] = {
+        "track": [Track],
+        "track.dataset": _models("dataset", catalogue),
+        "track.tokenizer": [Budget],
+        "track.probe": [Probe],
+        "track.augment": [Augmentation],
+    }
+    for place, each in models.items():
+        if any(name in model.model_fields for model in each):
+            yield f"{place}.{name}"
+
+
+def _models(kind: str, catalogue: Catalogue, use: Any = None) -> list[type[BaseModel]]:
+    """The configs of a kind of component, or of one of them; a broken plugin's has no say."""
+    assert kind in KINDS
+    return [entry.config for entry in catalogue.sound(kind)[0] if use in (None, entry.spec.name)]
+
+
+@contextmanager
+def several_hinted(changes: Sequence[Override]) -> Iterator[None]:
+    """Where a wrong value is values a comma apart, say how each of them is run."""
+    try:
+        yield
+    except TokzooError as error:
+        lines = str(error).splitlines()
+        for key, value in changes:
+            if isinstance(value, str) and "," in value:
+                dotted = ".".join(key)
+                axis = f"{dotted}=[{', '.join(part.strip() for part in value.split(','))}]"
+                lines = [
+                    f"{line}; to run each of them: --grid '{axis}'"
+                    if line.startswith((f"{dotted}:", f"{dotted}."))
+                    else line
+                    for line in lines
+                ]
+        if lines == str(error).splitlines():
+            raise
+        raise type(error)("\n".join(lines)) from error
