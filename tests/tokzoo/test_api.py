@@ -140,7 +140,9 @@ def test_results_print_as_the_table_and_are_a_frame(done):
     psnr = frame[(frame.metric == "reconstruction.psnr") & (frame.seed == 1)].iloc[0]
     value = done.records[1].metrics["reconstruction.psnr"]
     assert (psnr.value, psnr.unit, psnr.better, psnr.protocol) == (value.value, "dB", "higher", value.protocol)
-    assert (psnr.record, psnr.track, psnr.recipe) == (done.records[1].id, done.records[1].track.name, "tiny")
+    record = done.records[1]
+    assert (psnr.record, psnr.track, psnr.recipe) == (record.id, record.track.name, record.recipe.name)
+    assert record.recipe.name.startswith("tiny 4 changes (")
     assert done.tables[0].rows[0].seeds == (0, 1)
 
 

@@ -29,6 +29,8 @@ KINDS = {
 LONGEST_NAME = 200
 """Bytes of a file's name that its temporary name keeps: file systems know 255."""
 TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{8}\.tmp", re.DOTALL)
+LARGEST_JSON = 16 * 2**20
+"""Bytes of a file of ours that is shared, such as a record."""
 FORGOTTEN_SECONDS = 86400
 """So long after it was last written, a temporary file from elsewhere is held for one whose writer is dead."""
 
@@ -135,7 +137,21 @@ def read_json(path: Path) -> Any:
         UnicodeDecodeError, json.JSONDecodeError: it is not JSON, or holds what Python does not read.
     """
     with open_file(path) as file:
-        text = file.read().decode("utf-8")
+        return _parsed(file.read().decode("utf-8"))
+
+
+def load_json(path: Path) -> Any:
+    """Read a JSON value that anyone may have written.
+
+    Raises:
+        TokzooError: it cannot be read, is not JSON, or is larger than any of ours.
+    """
+    text = read_text(path, LARGEST_JSON)
+    with reading(path, "JSON", json.JSONDecodeError):
+        return _parsed(text)
+
+
+def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError:

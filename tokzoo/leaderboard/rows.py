@@ -83,7 +83,10 @@ def _table(track: str, digest: str, records: Sequence[Record]) -> Table:
     main = content.get("main", "")
     table = Table(track, digest, main, _columns(records, content.get("columns") or [main]), [], [])
     enough = max(ENOUGH_SEEDS, content.get("seeds", 0))
-    names = labels([group[-1].recipe for group in by_recipe.values()])
+    # One recipe may be known by several names: by that of a recipe it equals, and by what was changed to get there.
+    names = labels(
+        [min((r.recipe for r in group), key=lambda n: (len(n.name), n.name)) for group in by_recipe.values()]
+    )
     table.rows = [_row(name, group, enough) for name, group in zip(names, by_recipe.values(), strict=True)]
     _rank(table)
     _annotate(table)

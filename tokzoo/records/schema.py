@@ -1,19 +1,49 @@
 """``tokzoo.record/1``: the immutable result of one cell, and how its id is made.
 
-The id is the hash of the JSON that is stored. A record that is read keeps that JSON, so that a field that records get
-later changes no record that was written before.
+The id is the hash of the JSON that is stored. A record that is read is shown and copied as that JSON, so that a field
+that records get later changes no record that was written before.
+
+Anyone may have written a record: what is shown of it is text of visible characters and a sane length.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tokzoo.contracts.configs import Config
-from tokzoo.contracts.errors import TokzooError
-from tokzoo.recipes.hashing import content_hash
+from tokzoo.contracts.errors import ONE_LINE, TokzooError
+from tokzoo.contracts.text import printable
+from tokzoo.data.files import load_json
+from tokzoo.recipes.hashing import canonical, text_hash
 
 SCHEMA = "tokzoo.record/1"
+LONGEST_TEXT = 500
+LONGEST_MESSAGE = 10_000
+DEEPEST = 50
+
+
+def _shortened(message: Any) -> Any:
+    return printable(message, LONGEST_MESSAGE) if isinstance(message, str) else message
+
+
+VISIBLE = r"^[^\p{C}\p{Zl}\p{Zp}]*$"
+Text = Annotated[str, Field(max_length=LONGEST_TEXT, pattern=VISIBLE)]
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+"""The name of a stage, or a key: it becomes a part of a path."""
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class MetricValue(Config):
@@ -23,26 +53,53 @@ class MetricValue(Config):
     """
 
     value: float = Field(allow_inf_nan=False)
-    label: str
-    unit: str
+    label: Text
+    unit: Text
     better: Literal["higher", "lower"] | None
     digits: int = Field(ge=0, le=15)
-    protocol: str
+    protocol: Text
 
 
 class Named(Config):
     """A recipe or track as resolved: its name, the hash of its content, and the content."""
 
-    name: str
-    hash: str
+    name: Text
+    hash: Text
     content: dict[str, Any]
 
 
 class Failure(Config):
     """Where and why a cell failed."""
 
-    stage: str
-    message: str
+    stage: Text
+    message: Annotated[str, BeforeValidator(_shortened)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Shown(_Strict):
+    """What a table takes from the content of a track."""
+
+    main: Text = ""
+    columns: list[Text] = []
+    seeds: Count = 0
+
+
+class _Took(_Strict):
+    seconds: float | None = Field(None, allow_inf_nan=False)
+
+
+class _Observed(_Strict):
+    """What is shown of what varies from run to run."""
+
+    metrics: dict[Text, Annotated[float, Field(allow_inf_nan=False)]] = {}
+    stages: dict[str, _Took] = {}
+
+
+class _Shapes(_Strict):
+    bits_per_image: float | None = Field(None, allow_inf_nan=False)
 
 
 class Record(Config):
@@ -67,24 +124,40 @@ class Record(Config):
     status: Literal["ok", "failed", "diverged"]
     track: Named
     recipe: Named
-    probe: str | None
-    seed: int
+    probe: Text | None
+    seed: Count
     shapes: dict[str, Any]
     versions: dict[str, Any]
     execution: dict[str, dict[str, Any]]
-    stages: dict[str, str]
+    stages: dict[Word, Word]
     not_applicable: list[str]
-    metrics: dict[str, MetricValue]
+    metrics: dict[Text, MetricValue]
     protocols: dict[str, dict[str, Any]]
     failure: Failure | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
     observed: dict[str, Any] = Field(default_factory=dict)
-    _stored: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    _stored: Mapping[str, Any] | Path = PrivateAttr(default_factory=dict)
 
     @property
     def stored(self) -> Mapping[str, Any]:
-        """Its JSON, as it was read or is to be written."""
-        return self._stored
+        """Its JSON, as it is to be written, or as it stands in the file that it was read from.
+
+        Raises:
+            TokzooError: the file is gone or was changed.
+        """
+        if not isinstance(self._stored, Path):
+            return self._stored
+        data: dict[str, Any] = load_json(self._stored)
+        if stored_id(data) != self.id:
+            raise TokzooError(f"{self._stored}: it was changed while it was in use")
+        return data
+
+    @field_validator("track", "shapes", "observed")
+    @classmethod
+    def _is_what_is_shown(cls, value: Any, info: ValidationInfo) -> Any:
+        shown: dict[str | None, type[BaseModel]] = {"track": _Shown, "shapes": _Shapes, "observed": _Observed}
+        shown[info.field_name].model_validate(value.content if isinstance(value, Named) else value)
+        return value
 
     @model_validator(mode="after")
     def _says_what_it_must(self) -> Self:
@@ -100,43 +173,94 @@ def stored_id(data: Mapping[str, Any]) -> str:
     """The id that the JSON of a record has.
 
     Raises:
-        ValueError: a number in it is not finite.
+        ValueError: a number in it is not finite, or a text is none.
     """
-    return content_hash({name: value for name, value in data.items() if name not in ("id", "observed")})
+    return _id(_texts(data))
+
+
+def _texts(data: Mapping[str, Any]) -> dict[str, str]:
+    """The canonical JSON of each field, in the order of their names."""
+    return {name: canonical(data[name]) for name in sorted(data)}
+
+
+def _id(texts: Mapping[str, str]) -> str:
+    counted = (f"{canonical(name)}:{text}" for name, text in texts.items() if name not in ("id", "observed"))
+    return text_hash(f"{{{','.join(counted)}}}")
 
 
 def make_record(**content: Any) -> Record:
     """A record with the id of its content."""
     data = Record(id="", **content).model_dump(mode="json", by_alias=True)
-    return _holding({**data, "id": stored_id(data)})
-
-
-def _holding(data: Mapping[str, Any]) -> Record:
+    data["id"] = stored_id(data)
     record = Record.model_validate(data)
     record._stored = data
     return record
 
 
-def check_record(data: Any, where: str) -> Record:
+Pool = dict[str, Any]
+"""Fields of records by their JSON: what many records have in common is kept once."""
+
+POOLED = ("track", "recipe", "shapes", "versions", "execution", "not_applicable", "protocols", "provenance")
+
+
+def check_record(data: Any, where: str, source: Path | None = None, pool: Pool | None = None) -> Record:
     """A record from JSON.
+
+    Args:
+        data: the JSON.
+        where: what it is called in messages.
+        source: the file it is read from, which must stay; None: the record keeps the JSON itself.
+        pool: of the records it is read together with.
 
     Raises:
         TokzooError: another schema, a field missing or wrong, or content that does not have the id it claims.
     """
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
-        raise TokzooError(f"{where}: schema {schema!r}; this version of tokzoo reads {SCHEMA}")
+        raise TokzooError(f"{where}: schema {printable(repr(schema), 100)}; this version of tokzoo reads {SCHEMA}")
     try:
-        record = _holding(data)
+        record = Record.model_validate(data)
+        texts = _texts(data)
+        computed = _id(texts)
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"]))
-        text = f"{place}: {problem['msg']}" if place else problem["msg"].removeprefix("Value error, ")
-        raise TokzooError(f"{where}: not a valid record: {text}") from None
-    try:
-        computed = stored_id(data)
+        raise TokzooError(f"{where}: not a valid record: {_first(error)}") from None
+    except UnicodeError:
+        raise TokzooError(f"{where}: not a valid record: it holds half of a surrogate pair") from None
+    except RecursionError:
+        raise TokzooError(f"{where}: not a valid record: nested too deeply") from None
     except ValueError:
         raise TokzooError(f"{where}: not a valid record: it holds a number that is not finite") from None
     if record.id != computed:
-        raise TokzooError(f"{where}: its content has the id {computed}, not {record.id}: it was changed")
+        claimed = printable(record.id, 100)
+        raise TokzooError(f"{where}: its content has the id {computed}, not {claimed}: it was changed")
+    _share(record, texts, {} if pool is None else pool, where)
+    record._stored = data if source is None else source
     return record
+
+
+def _share(record: Record, texts: Mapping[str, str], pool: Pool, where: str) -> None:
+    """Have a record use what the pool has already; what is new is looked at for its depth."""
+    if _depth(record.observed) > DEEPEST:
+        raise TokzooError(f"{where}: not a valid record: observed: nested too deeply")
+    values = vars(record)
+    for name in POOLED:
+        key = texts.get(name, "")
+        if f"{name} {key}" not in pool and _depth(values[name]) > DEEPEST:
+            raise TokzooError(f"{where}: not a valid record: {name}: nested too deeply")
+        values[name] = pool.setdefault(f"{name} {key}", values[name])
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, Named):
+        value = value.content
+    if isinstance(value, dict | list) and value:
+        return 1 + max(map(_depth, value.values() if isinstance(value, dict) else value))
+    return 1
+
+
+def _first(error: ValidationError) -> str:
+    """The first of what is wrong, with its place."""
+    problem = error.errors(include_input=False, include_url=False)[0]
+    place = printable(".".join(map(str, problem["loc"])), 100)
+    text = problem["msg"].removeprefix("Value error, ").replace(f"match pattern '{VISIBLE}'", "be visible characters")
+    return printable(f"{place}: {text}" if place else text, ONE_LINE)

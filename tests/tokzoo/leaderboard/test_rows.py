@@ -161,9 +161,19 @@ def test_a_failed_seed_does_not_replicate(seeds, record):
 
 
 def test_recipes_of_one_name_are_told_apart(record):
-    def recipe(codes):
-        return {"name": "mine", "quantizer": {"use": "vq", "codes": codes}, "encoder": {"use": "cnn"}}
+    records = [record(20.0, recipe={"codes": 64}), record(21.0, recipe={"codes": 128}), record(1.0, name="other")]
+    built = table(records)
+    hashes = {record.recipe.name: [] for record in records}
+    for each in records:
+        hashes[each.recipe.name].append(each.recipe.hash)
+    first, second = hashes["mine"]
+    assert [row.recipe for row in built.rows] == [f"mine ({second})", f"mine ({first})", "other"]
 
-    built = table([record(20.0, recipe=recipe(64)), record(21.0, recipe=recipe(128)), record(1.0, name="other")])
-    assert [row.recipe for row in built.rows] == ["mine [quantizer.codes=128]", "mine [quantizer.codes=64]", "other"]
-    assert len({row.recipe_hash for row in built.rows}) == 3
+
+def test_one_recipe_of_several_names_is_a_row_by_the_shortest(record):
+    named = record(20.0).recipe
+    longer = record(21.0, seed=1, recipe=None)
+    both = [record(20.0), longer.model_copy(update={"recipe": named.model_copy(update={"name": "mine quantizer=vq"})})]
+    for records in (both, both[::-1]):
+        (row,) = table(records).rows
+        assert (row.recipe, row.seeds) == ("mine", (0, 1))

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.records.schema import Failure, Named, check_record
+from tokzoo.recipes.hashing import content_hash
+from tokzoo.records.schema import Failure, Named, check_record, stored_id
 
 RECORDS = Path(__file__).parents[2] / "data" / "records"
 FAILED = {"status": "failed", "metrics": {}, "protocols": {}, "failure": Failure(stage="ar", message="oh")}
@@ -130,3 +131,9 @@ def test_what_is_no_number_makes_no_record(content, number):
     value = content()["metrics"]["reconstruction.psnr"]
     with pytest.raises(ValidationError, match="finite"):
         type(value)(**{**value.model_dump(), "value": number})
+
+
+def test_an_id_is_the_hash_of_all_that_counts(data):
+    del data["observed"]
+    claimed = data.pop("id")
+    assert stored_id(data) == content_hash(data) == claimed

@@ -1,8 +1,10 @@
+import contextlib
 import json
 
 import pytest
 
-from tokzoo.records.schema import check_record, stored_id
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.records.schema import Failure, check_record, stored_id
 from tokzoo.records.store import RecordStore
 
 
@@ -68,3 +70,88 @@ def test_a_record_that_cannot_be_written_leaves_nothing(store, record, monkeypat
     with pytest.raises(OSError, match="disk full"):
         store.add(record())
     assert list(store.folder.iterdir()) == []
+
+
+def _deep(levels):
+    return json.loads('{"a":' * levels + "1" + "}" * levels)
+
+
+@pytest.mark.parametrize(
+    ("tamper", "said"),
+    [
+        (lambda data: data["recipe"].update(name="\ud800"), "recipe.name: Input should be a valid string"),
+        (lambda data: data["recipe"]["content"].update(x="\ud800"), "it holds half of a surrogate pair"),
+        (lambda data: data["recipe"].update(name="a\x1b[31m"), "recipe.name: String should be visible characters"),
+        (lambda data: data["track"].update(name="a\u202eb"), "track.name: String should be visible characters"),
+        (lambda data: data["recipe"].update(name="n" * 10_000_000), "recipe.name: String should have at most 500"),
+        (lambda data: data["recipe"].update(content=_deep(400)), "recipe: nested too deeply"),
+        (lambda data: data.update(observed=_deep(400)), "observed: nested too deeply"),
+        (lambda data: data.update(seed=10**30), "seed: Input should be less than 9223372036854775808"),
+        (lambda data: data["track"]["content"].update(columns=5), "track.columns: Input should be a valid list"),
+        (lambda data: data["track"]["content"].update(main=["x"]), "track.main: Input should be a valid string"),
+        (lambda data: data["track"]["content"].update(seeds="3"), "track.seeds: Input should be a valid integer"),
+        (lambda data: data["shapes"].update(bits_per_image="many"), "shapes.bits_per_image: Input should be a valid"),
+        (lambda data: data.update(observed={"metrics": {"cost.x": "1"}}), "observed.metrics.cost.x: Input should be"),
+        (lambda data: data.update(observed={"stages": [1]}), "observed.stages: Input should be a valid dict"),
+        (lambda data: data.update(observed={"stages": {"ar": {"seconds": [1]}}}), "observed.stages.ar.seconds: Input"),
+        (lambda data: data.update(stages={"tokenizer": "../../elsewhere"}), "stages.tokenizer: String should match"),
+        (lambda data: data.update({"a\x1b[31m": 1}), "a\\x1b[31m: Extra inputs are not permitted"),
+    ],
+)
+def test_a_hostile_record_is_left_out_with_one_line(store, record, data, tamper, said):
+    store.add(record(seed=7))
+    tamper(data)
+    with contextlib.suppress(UnicodeEncodeError):
+        data["id"] = stored_id(data)
+    (store.folder / "bad.json").write_text(json.dumps(data))
+    records, (problem,) = store.read()
+    assert [record.seed for record in records] == [7]
+    assert problem.startswith(f"bad.json: not a valid record: {said}")
+    assert problem.isprintable()
+    assert len(problem) < 400
+
+
+def test_a_hostile_file_is_left_out_with_one_line(store, record, monkeypatch):
+    store.add(record(seed=7))
+    monkeypatch.setattr("tokzoo.data.files.LARGEST_JSON", 2**20)
+    (store.folder / "digits.json").write_text(f'{{"schema": {"9" * 5000}}}')
+    (store.folder / "deep.json").write_text("[" * 100_000)
+    (store.folder / "large.json").write_text(" " * 2**21)
+    (store.folder / "esc\x1b[31m.json").write_text("[]")
+    (store.folder / "none.json").symlink_to("nowhere")
+    records, problems = store.read()
+    assert [record.seed for record in records] == [7]
+    assert problems == [
+        "deep.json: not JSON",
+        "digits.json: not JSON",
+        "esc\\x1b[31m.json: schema None; this version of tokzoo reads tokzoo.record/1",
+        "large.json: larger than 1 MB",
+        "none.json: No such file or directory",
+    ]
+
+
+def test_what_records_have_in_common_is_kept_once(store, record):
+    for seed in range(2):
+        store.add(record(seed=seed))
+    (first, second), _ = store.read()
+    assert first.recipe is second.recipe
+    assert first.protocols is second.protocols
+
+
+def test_a_record_whose_file_was_changed_since_is_not_passed_on(store, record, data):
+    path = store.add(record())
+    (read,), _ = store.read()
+    data["seed"] = 5
+    path.write_text(json.dumps(data))
+    with pytest.raises(TokzooError, match="it was changed while it was in use"):
+        _ = read.stored
+
+
+def test_a_message_of_control_characters_is_kept_readable(store, record):
+    store.add(
+        record(status="failed", metrics={}, failure=Failure(stage="ar", message="a\x1b[31m\ud800" + "b" * 99_999))
+    )
+    (read,), problems = store.read()
+    assert problems == []
+    assert read.failure.message.startswith("a\\x1b[31m\\ud800bbb")
+    assert len(read.failure.message) < 11_000
