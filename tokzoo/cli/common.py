@@ -33,7 +33,9 @@ def console() -> Any:
 
 
 def print_json(value: Any) -> None:
-    """Indented JSON on standard output."""
+    """Indented JSON on standard output; what is no visible character is escaped."""
     import json
 
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    escaped = (c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    typer.echo(text if text.isascii() else "".join(escaped))

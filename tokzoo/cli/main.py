@@ -9,6 +9,7 @@ from tokzoo.cli import checkpoints, coding, compat, inspecting, plugins, results
 from tokzoo.cli.common import print_json
 from tokzoo.cli.extending import add_plugin_commands
 from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.text import printable
 
 app = typer.Typer(
     name="tokzoo",
@@ -74,5 +75,5 @@ def main() -> None:
             add_plugin_commands(commands)
         commands(prog_name="tokzoo")
     except TokzooError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {printable(str(error))}", err=True)
         sys.exit(2)

@@ -116,16 +116,16 @@ def kind_of(mode: int) -> str:
     return KINDS.get(stat.S_IFMT(mode), "something else")
 
 
-def read_text(path: Path, most: int) -> str:
-    """A text file of at most ``most`` bytes, in UTF-8.
+def read_text(path: Path, most: int, called: str = "") -> str:
+    """A text file of at most ``most`` bytes, in UTF-8; ``called`` stands for its path in messages.
 
     Raises:
         TokzooError: it cannot be read, is no text, or is larger.
     """
-    with reading(path), open_file(path) as file:
+    with reading(called or path), open_file(path) as file:
         content = file.read(most + 1)
         if len(content) > most:
-            raise TokzooError(f"{shown(path)}: larger than {most:,} bytes, the most that is read of such a file")
+            raise TokzooError(f"{called or shown(path)}: larger than {most:,} bytes, the most that is read of such a file")
         return content.decode("utf-8")
 
 
@@ -140,14 +140,14 @@ def read_json(path: Path) -> Any:
         return _parsed(file.read().decode("utf-8"))
 
 
-def load_json(path: Path) -> Any:
-    """Read a JSON value that anyone may have written.
+def load_json(path: Path, called: str = "") -> Any:
+    """Read a JSON value that anyone may have written; ``called`` stands for the path in messages.
 
     Raises:
         TokzooError: it cannot be read, is not JSON, or is larger than any of ours.
     """
-    text = read_text(path, LARGEST_JSON)
-    with reading(path, "JSON", json.JSONDecodeError):
+    text = read_text(path, LARGEST_JSON, called)
+    with reading(called or path, "JSON", json.JSONDecodeError):
         return _parsed(text)
 
 

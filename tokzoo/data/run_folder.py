@@ -77,9 +77,10 @@ class CellFolder:
         Raises:
             TokzooError: it cannot be read.
         """
-        with reading(self.path / CELL, "a cell's description", ValueError, KeyError, TypeError):
+        with reading(self.path / CELL, "a cell's description", ValueError, KeyError, TypeError, AttributeError):
             content = read_json(self.path / CELL)
-            return {**content, "stages": dict(content["stages"])}
+            stages = {str(stage): str(key) for stage, key in content["stages"].items()}
+            return {**content, "stages": stages}
 
     def tokenizer(self) -> Path:
         """The folder of its trained tokenizer.

@@ -64,7 +64,9 @@ def heading(column: Values) -> str:
 
 
 def number(value: float, digits: int) -> str:
-    """A value for a table; whole numbers above ten thousand in thousands or millions."""
+    """A value for a table; whole numbers above ten thousand in thousands or millions, and no number wider than a few."""
+    if abs(value) >= 1e12:
+        return f"{value:.3g}"
     if digits == 0 and abs(value) >= 1e4:
         return f"{value / 1e6:.2f} M" if abs(value) >= 1e6 else f"{value / 1e3:.0f} k"
     return f"{value:.{digits}f}"

@@ -78,10 +78,11 @@ def _of_record(start: str, run: RunFolder) -> Path | None:
 def _recipe(cell: CellFolder) -> str:
     """The name of a cell's recipe; "" where its description cannot be read."""
     try:
-        return str(cell.read().get("recipe", {}).get("name", ""))
+        recipe = cell.read().get("recipe")
     except TokzooError:
         return ""
+    return str(recipe.get("name", "")) if isinstance(recipe, dict) else ""
 
 
 def _folder(cell: CellFolder) -> Path:
-    return cell.run.stage("tokenizer", cell.read()["stages"]["tokenizer"])
+    return cell.run.stage("tokenizer", cell.read()["stages"].get("tokenizer", "none"))

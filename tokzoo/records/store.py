@@ -33,7 +33,7 @@ class RecordStore:
             for path in sorted(self.folder.glob("*.json")):
                 name = printable(path.name)
                 try:
-                    record = check_record(load_json(path), name, path, pool)
+                    record = check_record(load_json(path, name), name, path, pool)
                     if record.id != path.stem:
                         raise TokzooError(f"{name}: holds record {record.id}, which belongs in {record.id}.json")
                     records.append(record)
