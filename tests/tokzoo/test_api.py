@@ -162,7 +162,7 @@ def test_a_grid_of_python_values_and_a_failing_cell(folder, options):
     assert failed.failure.message == "RuntimeError: no such luck"
     assert "extra=broken" in failed.recipe.name
     assert "no such luck" in str(found)
-    assert set(found.frame().recipe) == {"tiny [regularizers.extra=null]"}
+    assert set(found.frame().recipe) == {"tiny regularizers.extra=null"}
     (log,) = [path for path in folder.glob("runs/cells/*/log.txt") if "Traceback" in path.read_text()]
     assert "in broken" in log.read_text()
 

@@ -17,9 +17,8 @@ from tokzoo.contracts.errors import Broken, TokzooError, describe
 from tokzoo.contracts.executors import ENDS, Event, Executor, Job
 from tokzoo.data.files import file_hash
 from tokzoo.data.run_folder import CellFolder, RunFolder
-from tokzoo.recipes.load import Override
 from tokzoo.recipes.resolver import Resolver
-from tokzoo.recipes.tree import Tree, apply_overrides
+from tokzoo.recipes.tree import Override, Tree, apply_overrides
 from tokzoo.records.schema import Record
 from tokzoo.records.store import RecordStore
 from tokzoo.registry.component import load_target

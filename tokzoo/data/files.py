@@ -125,7 +125,9 @@ def read_text(path: Path, most: int, called: str = "") -> str:
     with reading(called or path), open_file(path) as file:
         content = file.read(most + 1)
         if len(content) > most:
-            raise TokzooError(f"{called or shown(path)}: larger than {most:,} bytes, the most that is read of such a file")
+            raise TokzooError(
+                f"{called or shown(path)}: larger than {most:,} bytes, the most that is read of such a file"
+            )
         return content.decode("utf-8")
 
 

@@ -64,7 +64,7 @@ def heading(column: Values) -> str:
 
 
 def number(value: float, digits: int) -> str:
-    """A value for a table; whole numbers above ten thousand in thousands or millions, and no number wider than a few."""
+    """A value for a table; whole numbers above ten thousand in thousands or millions, the largest in powers of ten."""
     if abs(value) >= 1e12:
         return f"{value:.3g}"
     if digits == 0 and abs(value) >= 1e4:

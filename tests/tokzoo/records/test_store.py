@@ -57,8 +57,9 @@ def test_each_file_that_is_no_record_is_told_and_the_others_are_read(store, reco
     records, problems = store.read()
     assert [record.seed for record in records] == [7]
     told = dict(problem.split(": ", 1) for problem in problems)
-    assert told["cut.json"] == told["binary.json"] == "not JSON"
-    assert told["folder.json"] == "Is a directory"
+    assert told["cut.json"].startswith("not JSON (Unterminated string")
+    assert told["binary.json"].startswith("not a text file")
+    assert told["folder.json"] == "cannot be read (Is a directory)"
     assert told["future.json"].startswith("schema 'tokzoo.record/9'")
     assert told["nan.json"].endswith("not finite")
     assert told["copy.json"] == f"holds record {data['id']}, which belongs in {data['id']}.json"
@@ -121,12 +122,12 @@ def test_a_hostile_file_is_left_out_with_one_line(store, record, monkeypatch):
     (store.folder / "none.json").symlink_to("nowhere")
     records, problems = store.read()
     assert [record.seed for record in records] == [7]
-    assert problems == [
+    assert [problem.partition(" (")[0] for problem in problems] == [
         "deep.json: not JSON",
         "digits.json: not JSON",
         "esc\\x1b[31m.json: schema None; this version of tokzoo reads tokzoo.record/1",
-        "large.json: larger than 1 MB",
-        "none.json: No such file or directory",
+        "large.json: larger than 1,048,576 bytes, the most that is read of such a file",
+        "none.json: cannot be read",
     ]
 
 
