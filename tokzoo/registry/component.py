@@ -13,7 +13,7 @@ from typing import Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from tokzoo.contracts.configs import KINDS, ComponentConfig
+from tokzoo.contracts.configs import ARConfig, KINDS, ComponentConfig
 from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
 
 BY_VALUES = frozenset({"provides", "requires", "layout", "sampler"})
@@ -100,6 +100,8 @@ def _check_config(config: Any, kind: str, where: str) -> None:
         raise TokzooError(f"{where}: {config.__name__} does not define {', '.join(sorted(promised))}")
     if "use" in config.model_fields:
         raise TokzooError(f"{where}: {config.__name__} has a field 'use', which names the component in a recipe")
+    if issubclass(config, ARConfig) and "weights" in config.model_fields:
+        raise TokzooError(f"{where}: {config.__name__} has a field 'weights', which names a saved AR model in a recipe")
     # Others read these of every component there is: a wrong one would break what has nothing to do with it.
     for name in _class_variables(base):
         value = getattr(config, name)

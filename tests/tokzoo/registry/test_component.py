@@ -58,6 +58,14 @@ class Residual(Squares):
         return self.inner
 
 
+class Weighty(tokzoo.ARConfig):
+    sampler: ClassVar = tokzoo.NoSampler
+    weights: int = 1
+
+    def accepts(self, tokens):
+        pass
+
+
 class Placed(Squares):
     @property
     def places(self):
@@ -136,6 +144,7 @@ def test_what_a_config_provides_may_depend_on_its_values():
         ({"example": [1]}, r"example is [1], not a mapping"),
         ({"extras": "timm"}, "extras is 'timm', not a tuple of names"),
         ({"config": Named}, "has a field 'use'"),
+        ({"kind": "ar", "config": Weighty}, "has a field 'weights', which names a saved AR model"),
         ({"name": "My VQ"}, "a name is lower-case words"),
         ({"name": "a/b/c"}, "a name is lower-case words"),
         ({"name": 5}, "a name is lower-case words"),
