@@ -13,7 +13,7 @@ from typing import Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from tokzoo.contracts.configs import ARConfig, KINDS, ComponentConfig
+from tokzoo.contracts.configs import KINDS, ARConfig, ComponentConfig
 from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
 
 BY_VALUES = frozenset({"provides", "requires", "layout", "sampler"})
