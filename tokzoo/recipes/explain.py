@@ -40,7 +40,8 @@ def _lines(data: dict[str, Any], tree: Tree, prefix: str, key: Key = ()) -> list
         else:
             text = value if isinstance(value, str) else canonical(value)
             # A field nobody wrote is the component's default, whatever wrote the slot around it. The component itself
-            # may be written without ``use``: ``quantizer: vq``.
-            origin = tree.origins.get(here) or (name == "use" and tree.origins.get(key)) or "default"
+            # may be written without ``use``, ``quantizer: vq``, and what is started from without ``folder``.
+            short = name in ("use", "folder") and tree.origins.get(key)
+            origin = tree.origins.get(here) or short or "default"
             lines.append(Line(prefix + ".".join(here), text, origin))
     return lines

@@ -1,5 +1,6 @@
 """What a saved model says of itself: its recipe and its images. No torch here, and no weight is read."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,12 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.specs import ImageSpec
+<<<<<<< HEAD
 from tokzoo.data.files import expanded, known_hash, read_json, reading, write_json
+=======
+from tokzoo.data.files import known_hash, read_json, reading, write_json
+from tokzoo.data.run_folder import CellFolder
+>>>>>>> 7bf2268 (A cell's folder can be named for init and weights; recipes have a page of their own; a file plugin is not told off for importing torch)
 from tokzoo.recipes.mistakes import REFERENCE
 
 FORMAT = "tokzoo.tokenizer/1"
@@ -72,16 +78,29 @@ class SavedModel:
 
     @classmethod
     def of(cls, given: Any) -> Self:
-        """From the path of its folder, as a recipe names it.
+        """From the path of its folder, or of a cell's, as a recipe names it.
 
         Raises:
-            TokzooError: it is no path, or not such a folder.
+            TokzooError: it is no path, or not such a folder; or the cell has none yet.
         """
         if isinstance(given, cls):
             return given
         if not isinstance(given, str | Path):
             raise TokzooError(f"expected the folder of a saved {cls.what}, found {given!r}")
+<<<<<<< HEAD
         return cls.read(expanded(given))
+=======
+        folder = Path(given).expanduser()
+        if not folder.is_dir():
+            raise TokzooError(f"{folder}: no such folder; name that of a saved {cls.what}, or of a cell (runs/cells/…)")
+        cell = CellFolder(folder)
+        return cls.read(cls.of_cell(cell) if cell.is_there() else folder)
+
+    @classmethod
+    @abstractmethod
+    def of_cell(cls, cell: CellFolder) -> Path:
+        """Where the cell has one."""
+>>>>>>> 7bf2268 (A cell's folder can be named for init and weights; recipes have a page of their own; a file plugin is not told off for importing torch)
 
     def write(self) -> None:
         """Write the description into the folder."""
@@ -118,6 +137,11 @@ class Saved(SavedModel):
     format: ClassVar[str] = FORMAT
     files: ClassVar[tuple[str, str]] = (DESCRIPTION, WEIGHTS)
 
+    @classmethod
+    def of_cell(cls, cell: CellFolder) -> Path:
+        """Its trained tokenizer."""
+        return cell.tokenizer()
+
     @property
     def regularizers_fingerprint(self) -> str:
         """The SHA-256 of what its regularizers learned."""
@@ -136,3 +160,8 @@ class SavedAR(SavedModel):
     what: ClassVar[str] = "AR model"
     format: ClassVar[str] = AR_FORMAT
     files: ClassVar[tuple[str, str]] = (AR_DESCRIPTION, AR_WEIGHTS)
+
+    @classmethod
+    def of_cell(cls, cell: CellFolder) -> Path:
+        """Its trained AR model."""
+        return cell.ar()

@@ -253,7 +253,8 @@ def _speed_notes(plugin: Plugin, brought_torch: bool) -> Iterable[str]:
         yield (
             "imports torch when it is loaded, which every command waits for: give configs and targets as 'module:Class'"
         )
-    elif plugin.seconds > SLOW_SECONDS:
+    # A file plugin holds its classes themselves: it imports torch, and that is told to nobody.
+    elif plugin.seconds > SLOW_SECONDS and not (brought_torch and plugin.file is not None):
         yield f"takes {plugin.seconds:.1f} s to load, which every command waits for: import later what it needs"
 
 

@@ -96,7 +96,7 @@ OTHER = "track.dataset={use: images, root: pictures, size: 16}"
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        (("weights=nowhere",), "weights: nowhere: not a saved tokenizer"),
+        (("weights=nowhere",), "weights: nowhere: no such folder"),
         (("weights=saved", "decoder.layers=2"), "was made with decoder.layers 1, and this recipe says 2"),
         (("weights=saved", OTHER), "weights: saved is of a 1×32×32 image, and track tiny@1"),
     ],
@@ -111,3 +111,11 @@ def test_what_does_not_fit_is_told_before_anything_is_done(judged, changes, said
     done = judged(*plain, *changes, "--out", "none", code=2, env=env)
     assert said in done.stderr
     assert not (judged.folder / "none").exists()
+
+
+def test_a_cell_stands_for_its_tokenizer(finished):
+    (cell,) = (finished.folder / "runs" / "cells").iterdir()
+    told = finished("explain", finished.tiny[1], f"init={cell}").stdout.splitlines()
+    (folder,) = [line for line in told if "init.folder" in line]
+    assert "cache/tokenizer/" in folder
+    assert folder.rstrip().endswith("command line")

@@ -80,7 +80,7 @@ sampler.decoder.steps=5
 sampler.decodr.steps=5
     sampler.decodr: unknown; did you mean 'decoder'?
 init=nowhere
-    init: nowhere: not a saved tokenizer (tokenizer.json and tokenizer.safetensors expected)
+    init: nowhere: no such folder; name that of a saved tokenizer, or of a cell (runs/cells/…)
 init={folder: nowhere, prts: [encoder]}
     init.prts: unknown; did you mean 'parts'?
 weights=5
