@@ -11,12 +11,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.specs import ImageSpec
-<<<<<<< HEAD
 from tokzoo.data.files import expanded, known_hash, read_json, reading, write_json
-=======
-from tokzoo.data.files import known_hash, read_json, reading, write_json
 from tokzoo.data.run_folder import CellFolder
->>>>>>> 7bf2268 (A cell's folder can be named for init and weights; recipes have a page of their own; a file plugin is not told off for importing torch)
 from tokzoo.recipes.mistakes import REFERENCE
 
 FORMAT = "tokzoo.tokenizer/1"
@@ -87,10 +83,7 @@ class SavedModel:
             return given
         if not isinstance(given, str | Path):
             raise TokzooError(f"expected the folder of a saved {cls.what}, found {given!r}")
-<<<<<<< HEAD
-        return cls.read(expanded(given))
-=======
-        folder = Path(given).expanduser()
+        folder = expanded(given)
         if not folder.is_dir():
             raise TokzooError(f"{folder}: no such folder; name that of a saved {cls.what}, or of a cell (runs/cells/…)")
         cell = CellFolder(folder)
@@ -100,7 +93,6 @@ class SavedModel:
     @abstractmethod
     def of_cell(cls, cell: CellFolder) -> Path:
         """Where the cell has one."""
->>>>>>> 7bf2268 (A cell's folder can be named for init and weights; recipes have a page of their own; a file plugin is not told off for importing torch)
 
     def write(self) -> None:
         """Write the description into the folder."""
