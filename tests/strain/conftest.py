@@ -256,7 +256,7 @@ def run_cell(tmp_path, pictures, monkeypatch):
 
     ``probe`` is the AR model; None: there is none.
     """
-    monkeypatch.setattr("tokzoo.bench.run.available_cores", lambda: 1)  # so small a model is slower on two
+    monkeypatch.setattr("tokzoo_executors.in_process.available_cores", lambda: 1)  # so small a model is slower on two
 
     def run(lab, metrics=("psnr",), probe=None, **recipe):
         path, out = tmp_path / "sketch.yaml", tmp_path / "runs"

@@ -68,12 +68,13 @@ def test_no_record_shows_where_the_data_lies(finished):
 
 
 def test_the_same_data_elsewhere_is_the_same_experiment(finished):
-    (finished.folder / "fashion").rename(finished.folder / "moved")
+    (finished.folder / "moved").mkdir()
+    (finished.folder / "fashion").rename(finished.folder / "moved" / "fashion")
     try:
-        arguments = [text.replace("root=fashion", "root=moved") for text in finished.tiny]
+        arguments = [text.replace("root=fashion", "root=moved/fashion") for text in finished.tiny]
         assert "0 cells run, 1 found done" in finished(*arguments).stdout
     finally:
-        (finished.folder / "moved").rename(finished.folder / "fashion")
+        (finished.folder / "moved" / "fashion").rename(finished.folder / "fashion")
 
 
 def test_cells_that_differ_only_in_the_ar_model_share_the_tokenizer(finished):
