@@ -156,10 +156,19 @@ def _fixed_execution(bench: Workbench, stage: CellStage, made_from: dict[str, An
     if stage.stage.trains:
         now["accumulate"] = bench.accumulate
     if path.is_file():
-        begun = read_json(path)
+        begun = _begun(path)
         if all(begun.get(name) == value for name, value in {**same, **made_from}.items()):
             return {name: begun.get(name, value) for name, value in now.items()}
         # Begun elsewise: its checkpoint would continue as neither of them.
         (path.parent / CHECKPOINT).unlink(missing_ok=True)
     write_json(path, {**now, **made_from})
     return now
+
+
+def _begun(path: Path) -> dict[str, Any]:
+    """What a stage noted when it began; of a damaged note nothing, so that the stage begins anew."""
+    try:
+        begun = read_json(path)
+    except ValueError:
+        return {}
+    return begun if isinstance(begun, dict) else {}

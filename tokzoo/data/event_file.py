@@ -19,7 +19,11 @@ class EventFile:
             file.write(json.dumps(event) + "\n")
 
     def read(self) -> list[dict[str, Any]]:
-        """The events since the last call; a line that is still being written is left for the next one."""
+        """The events since the last call.
+
+        A line that is still being written is left for the next call; one that is not an event (a damaged disk,
+        a stranger's hand) is passed over: it must not cost the cells that other files tell of.
+        """
         try:
             with self.path.open("rb") as file:
                 file.seek(self._read)
@@ -27,4 +31,12 @@ class EventFile:
         except FileNotFoundError:
             return []
         self._read += len(whole) + len(newline)
-        return [json.loads(line) for line in whole.splitlines() if line]
+        return [event for line in whole.split(b"\n") if (event := _event(line))]
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and "kind" in event else None

@@ -259,6 +259,24 @@ def test_micro_batches_are_noted_kept_on_resume_and_no_part_of_a_key(finished, h
     assert bench.results(cells[0]) is not None
 
 
+def test_a_stage_whose_note_of_how_it_runs_is_damaged_begins_anew(finished, half_the_cores):
+    changes = ["track.probe=null", "track.metrics=[psnr]", "track.tokenizer.steps=12"]
+    bench, cells = in_process(finished.folder, *changes, out="damaged", accumulate=2)
+
+    def interrupt(cell, event):
+        if event.get("step", 0) >= 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(cells, interrupt)
+    (note,) = (finished.folder / "damaged").rglob("execution.json")
+    note.write_text('{"tor\n')
+    bench, cells = in_process(finished.folder, *changes, out="damaged", accumulate=4)
+    (outcome,) = bench.run(cells)
+    assert outcome.record.status == "ok"
+    assert outcome.record.execution["tokenizer"]["accumulate"] == 4
+
+
 def test_in_this_process_a_failing_cell_is_a_record_and_the_next_one_runs(finished, monkeypatch, half_the_cores):
     from tokzoo.bench import work
 
