@@ -69,6 +69,20 @@ class CommandLine:
         return [json.loads(path.read_text()) for path in sorted((self.folder / out / "records").glob("*.json"))]
 
 
+def in_process(folder, *changes, out="runs", plugins=(), **options):
+    """A bench that runs in this process, and the cells of the tiny recipe."""
+    from tokzoo.bench.plan import Request, make_cells, make_plan
+    from tokzoo.bench.run import Bench, Options
+    from tokzoo.recipes.load import Changes
+    from tokzoo.registry.plugins import load_registry
+
+    registry = load_registry(plugins)
+    given = Changes.parse([f"track.dataset.root={folder / 'fashion'}", *changes])
+    request = Request((str(RECIPES / "tiny.yaml"),), given, str(RECIPES / "tiny@1.yaml"))
+    cells = make_cells(make_plan(request, registry), registry)
+    return Bench(Options(folder / out, device="cpu", executor="in-process", **options), registry), cells
+
+
 @pytest.fixture
 def tokzoo(tmp_path):
     return CommandLine(tmp_path)

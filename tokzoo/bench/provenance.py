@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
+from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.slots import Slot
 from tokzoo.registry.local import SCRIPT
 from tokzoo.registry.source import Source, tokzoo_source
@@ -42,6 +43,17 @@ def code_of(sources: Sources) -> Code:
         name: {"version": source.version, "stamp": source.stamp[:16], "in_development": source.in_development}
         for name, source in sorted(sources.items())
     }
+
+
+def check_loaded(sources: Sources) -> None:
+    """Hold code that was loaded after it was stamped to its stamp.
+
+    Raises:
+        TokzooError: the files say something else by now, so it is not known which of both was loaded.
+    """
+    changed = [name for name, source in sources.items() if source.read() != source.stamp]
+    if changed:
+        raise TokzooError(f"the code of {', '.join(changed)} changed while it was loaded; run it again")
 
 
 def has_changed(made_by: Code, here: Code) -> bool:

@@ -99,13 +99,16 @@ class Bench:
                 observe(name, {"kind": "cached"})
         executor = self._executor(len(cells))
         jobs = self._prepare(waiting.values(), executor.threads)
+        told: dict[str, dict[str, str]] = {name: {} for name in waiting}
         # Closed here and now: what still runs must stop wherever an interrupt was caught.
         with closing(executor.run(jobs, self._work)) as events:
             for name, event in events:
                 cell = by_id[name]
                 self._tell(name, cell, event)
+                if "identity" in event:
+                    told[name][event["stage"]] = event["identity"]
                 if event["kind"] in ENDS:
-                    outcomes[name] = self._end(cell, event)
+                    outcomes[name] = self._end(cell, event, told[name])
                 observe(name, event)
         for name in waiting.keys() - outcomes.keys():
             outcomes[name] = self._fail(by_id[name], "failed", "start", f"executor '{self.slot.use}' told no end of it")
@@ -182,17 +185,21 @@ class Bench:
             terms = {key: value for key, value in event.items() if key not in about}
             self.registry.notify("tokzoo_step_end", cell=name, stage=event["stage"], step=event["step"], terms=terms)
 
-    def _end(self, cell: Cell, event: dict[str, Any]) -> Outcome:
+    def _end(self, cell: Cell, event: dict[str, Any], told: dict[str, str]) -> Outcome:
+        """How a cell ended; ``told``: the identities of its worker's results, by stage."""
         if event["kind"] == "interrupted":
             return Outcome(cell, None, trained=True)
         if event["kind"] == "failed":
             return self._fail(cell, event["status"], event["stage"], event["message"])
-        # Whatever made them: the worker has just judged that.
+        # Whatever code made them: the worker has just judged that.
         results = {stage: self.cache.result(stage) for stage in stages_of(cell)}
-        whole = {stage: result for stage, result in results.items() if result is not None}
-        if len(whole) < len(results):
-            return self._fail(cell, "failed", "end", "its results are gone; run it again")
-        return self._ended(cell, self._record(cell, whole))
+        own = {stage: result for stage, result in results.items() if result and result.identity == told.get(stage.name)}
+        if len(own) < len(results):
+            lost = next(stage.name for stage in results if stage not in own)
+            return self._fail(
+                cell, "failed", lost, "its result is gone, or another run's is in its place; run it again"
+            )
+        return self._ended(cell, self._record(cell, own))
 
     def _fail(self, cell: Cell, status: str, stage: str, message: str) -> Outcome:
         record = failed_record(cell, status, stage, message)

@@ -101,7 +101,8 @@ class CellStage:
         key: of its result; cells that share it share the result.
         upstream: the names of the stages whose results it reads.
         seed: what it draws at random is derived from; the cell's, or 0 where it draws nothing.
-        sources: where the code that does its work, and that of what it reads, comes from.
+        slots: the components that do its work.
+        sources: where their code, and that of what it reads, comes from.
     """
 
     stage: Stage
@@ -109,6 +110,7 @@ class CellStage:
     upstream: tuple[str, ...] = ()
     seed: int = 0
     sources: Sources = field(default_factory=dict, compare=False)
+    slots: Sequence[Slot] = field(default=(), compare=False)
 
     @property
     def name(self) -> str:
@@ -249,7 +251,8 @@ def stages_of(cell: Cell) -> list[CellStage]:
         sources = sources_of(slots)
         for parent in upstream:
             sources |= made[parent].sources
-        made[name] = CellStage(stage, content_hash({**depends, **stage.depends(cell)}), upstream, seed, sources)
+        key = content_hash({**depends, **stage.depends(cell)})
+        made[name] = CellStage(stage, key, upstream, seed, sources, slots)
     return list(made.values())
 
 

@@ -122,11 +122,15 @@ class Workbench:
         )
 
 
-def run_stage(bench: Workbench, stage: CellStage) -> None:
-    """Do a stage's work and finish it in the cache."""
+def run_stage(bench: Workbench, stage: CellStage, upstream: dict[str, str]) -> Result:
+    """Do a stage's work and finish it in the cache; ``upstream``: the identities of the results it reads, by stage.
+
+    Raises:
+        TokzooError: another run replaced one of these.
+        Diverged: it measured what is not finite.
+    """
     folder = bench.cache.path(stage)
-    read = {name: bench.cache.result(bench.stages[name]) for name in stage.upstream}
-    upstream = {name: result.identity for name, result in read.items() if result is not None}
+    _check_upstream(bench, upstream)
     code = code_of(stage.sources)
     stamps = {name: each["stamp"] for name, each in code.items()}
     execution = _fixed_execution(bench, stage, {"stamps": stamps, "upstream": upstream})
@@ -140,12 +144,21 @@ def run_stage(bench: Workbench, stage: CellStage) -> None:
     if broken:
         raise Diverged(f"{', '.join(broken)} came out as not a finite number")
     observed = {"seconds": round(time.monotonic() - started, 3)}
+    _check_upstream(bench, upstream)
     result = Result(output.values, output.count, {}, upstream, code, execution, observed)
     bench.cache.finish(stage, result, output.files)
     # Only now: a run killed before this line still finds where to go on from.
     (folder / CHECKPOINT).unlink(missing_ok=True)
     if stage.stage.trains:
         bench.reload()
+    return result
+
+
+def _check_upstream(bench: Workbench, upstream: dict[str, str]) -> None:
+    for name, identity in upstream.items():
+        result = bench.cache.result(bench.stages[name])
+        if result is None or result.identity != identity:
+            raise TokzooError(f"another run, of other code, made its {name} anew; run it again, or with another --out")
 
 
 def _fixed_execution(bench: Workbench, stage: CellStage, made_from: dict[str, Any]) -> dict[str, Any]:

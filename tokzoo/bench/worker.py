@@ -9,18 +9,22 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from tokzoo.bench.cache import Found, StageCache
+from tokzoo.bench.cache import Found, Result, StageCache
 from tokzoo.bench.cell import load_cell
 from tokzoo.bench.job_file import JobFile
+from tokzoo.bench.provenance import check_loaded, code_of
 from tokzoo.bench.stages import CellStage, stages_of
 from tokzoo.contracts.errors import Diverged, TokzooError
 from tokzoo.contracts.executors import Event
 from tokzoo.data.event_file import EventFile
 from tokzoo.data.run_folder import RunFolder
+from tokzoo.recipes.models import PARTS
+from tokzoo.recipes.slots import Slot
+from tokzoo.registry.component import import_target, load_target
 from tokzoo.registry.plugins import Registry
 
 
@@ -39,6 +43,7 @@ class Worker:
     Attributes:
         stage: the one it is at.
         stopping: once set, it saves and stops at the next step it may.
+        settled: the identities of the results that this job is made of so far, by stage.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class Worker:
         self.stage = "start"
         self.stopping = stopping or threading.Event()
         self.mended = False
+        self.settled: dict[str, str] = {}
 
     def emit(self, kind: str, **about: Any) -> None:
         """Tell an event."""
@@ -108,6 +114,7 @@ class Worker:
             report=lambda name, event: self.emit("step", stage=name, **event),
             stopping=self.stopping.is_set,
         )
+        self._load_code(bench)
         torch.set_num_threads(self.job.threads)
         if bench.device.type == "cuda":
             # Bit-exact resume wants deterministic kernels; an operation that has none is told in the log.
@@ -116,6 +123,22 @@ class Worker:
         self._settle(bench)
         self.stage = "pictures"
         draw_pictures(bench, self.run.cell(self.job.cell))
+
+    def _load_code(self, bench: Any) -> None:
+        """Stamp the code and import it, before anything waits for a lock: what is noted must be what runs."""
+        stages = list(bench.stages.values())
+        sources = {name: source for stage in stages for name, source in stage.sources.items()}
+        code_of(sources)
+        found = bench.cache.find_all(stages)
+        # What was trained is built again to be judged, though not what it was trained with.
+        probe = bench.cell.probe
+        models = [*(getattr(bench.cell.recipe, part) for part in PARTS), *([] if probe is None else [probe.ar])]
+        for stage in stages:
+            self.stage = stage.name
+            import_target(stage.stage.target, f"stage {stage.name}")
+            _load(slot for slot in stage.slots if found[stage.name].result is None or slot in models)
+        self.stage = "start"
+        check_loaded(sources)
 
     def _settle(self, bench: Any) -> None:
         """Have every stage done, and go through them again where one had to be mended: others may have read it."""
@@ -137,15 +160,19 @@ class Worker:
         with bench.cache.lock(stage):
             found = self._find(bench, stage)
             if found.result is not None:
-                self.emit("stage", stage=stage.name, state="cached", made_by=found.made_by)
+                self._settled(stage, found.result, "cached", made_by=found.made_by)
                 return
             for name in stage.upstream:
                 self._mend(bench, bench.stages[name])
             self.stage = stage.name
             bench.cache.forget(stage)
             self.emit("stage", stage=stage.name, state="running", why=found.why)
-            run_stage(bench, stage)
-            self.emit("stage", stage=stage.name, state="done")
+            result = run_stage(bench, stage, {name: self.settled[name] for name in stage.upstream})
+            self._settled(stage, result, "done")
+
+    def _settled(self, stage: CellStage, result: Result, state: str, **about: Any) -> None:
+        self.settled[stage.name] = result.identity
+        self.emit("stage", stage=stage.name, state=state, identity=result.identity, **about)
 
     def _find(self, bench: Any, stage: CellStage) -> Found:
         upstream = {name: bench.cache.result(bench.stages[name]) for name in stage.upstream}
@@ -161,6 +188,13 @@ class Worker:
         self.log.write(f"stage {stage.name} ({stage.key}) is damaged and is run again\n")
         self.mended = True
         self._ensure(bench, stage)
+
+
+def _load(slots: Iterable[Slot]) -> None:
+    """Import the classes of components, and of those their configs refer to."""
+    for slot in slots:
+        load_target(slot.entry.spec)
+        _load(slot.parts())
 
 
 def _end_with_parent() -> None:

@@ -23,7 +23,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.registry.stamps import file_of, is_installed, own_files, stamp, tree_of, without_docstrings
+from tokzoo.registry.stamps import file_of, is_installed, own_stamp, tree_of, without_docstrings
 
 
 def local_stamp(things: Iterable[Any], whose: str) -> str:
@@ -58,8 +58,8 @@ class _Code:
         self._seen[id(thing)] = thing  # held, so that no other thing gets its id
         path = file_of(module)
         in_file = path is not None and (thing is module or _defines(tree_of(path), thing.__name__))
-        if module is not None and in_file:
-            self.texts.add(stamp(own_files(module)))
+        if module is not None and path is not None and in_file:
+            self.texts.add(own_stamp({"": path}, module.__package__ or ""))
         # What a function that makes components gave this one stands in no text.
         if in_file and "<locals>" not in getattr(thing, "__qualname__", ""):
             return

@@ -27,7 +27,7 @@ from tokzoo.registry.component import ComponentSpec
 from tokzoo.registry.formats import FormatSpec
 from tokzoo.registry.offers import FILES, Offers, ask, call, misspelt
 from tokzoo.registry.source import UNKNOWN, Source, is_editable
-from tokzoo.registry.stamps import own_files, package_stamp, stamp
+from tokzoo.registry.stamps import own_stamp, package_stamp
 
 __all__ = ["FILES", "Plugin", "Registry", "find_file", "load_registry"]
 
@@ -241,11 +241,11 @@ def _offers(registry: Registry, plugin: Plugin, load: Loader) -> Offers:
 
 def _stamp(plugin: Plugin, components: Iterable[ComponentSpec]) -> str:
     """The stamp of a file with the user's own modules it imports, or of the packages the plugin's code stands in."""
-    if plugin.file is not None and plugin.module is not None:
-        return stamp(own_files(plugin.module))
-    named = [plugin.target, *(what for spec in components for what in (spec.config, spec.target))]
-    modules = (what.partition(":")[0] if isinstance(what, str) else what.__module__ for what in named)
-    return package_stamp(modules)
+    named = [what for spec in components for what in (spec.config, spec.target)]
+    modules = [what.partition(":")[0] if isinstance(what, str) else what.__module__ for what in named]
+    if plugin.file is not None:
+        return own_stamp({"": plugin.file}, also=modules)
+    return package_stamp([plugin.target.partition(":")[0], *modules], follow=plugin.source.in_development)
 
 
 def _speed_notes(plugin: Plugin, brought_torch: bool) -> Iterable[str]:

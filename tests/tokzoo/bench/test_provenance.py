@@ -1,15 +1,18 @@
 """What the cache does with results that other code made."""
 
+import json
 import os
 import sys
 
 import pytest
 from installing import install
 
+from tests.conftest import in_process, write_small_fashion
 from tokzoo.bench.cache import Result, StageCache
-from tokzoo.bench.provenance import code_of
+from tokzoo.bench.provenance import check_loaded, code_of
 from tokzoo.bench.stages import CellStage, Stage
-from tokzoo.data.run_folder import RunFolder
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.data.run_folder import DONE, RunFolder
 from tokzoo.registry.source import Source
 
 
@@ -67,6 +70,15 @@ def test_what_was_made_from_another_result_is_made_anew(cache):
     assert cache.find_all([tokenizer, codes])["codes"].why == "what it reads is made anew"
 
 
+def test_code_that_changed_while_it_was_loaded_is_refused():
+    texts = iter(["a", "a", "b"])
+    sources = {"lattice": Source("lattice", "0.1.0", True, lambda: next(texts))}
+    code_of(sources)
+    check_loaded(sources)
+    with pytest.raises(TokzooError, match="the code of lattice changed while it was loaded; run it again"):
+        check_loaded(sources)
+
+
 METRIC = """
 import tokzoo
 
@@ -121,3 +133,42 @@ def test_another_release_of_an_installed_plugin_is_named_until_fresh_results_are
     made = [record["provenance"]["code"]["mean"] for record in tokzoo.records()]
     assert sorted(code["version"] for (code,) in made) == ["1.0", "2.0"]
     assert [code["stages"] for (code,) in made] == [["reconstruction"]] * 2
+
+
+LAZY = METRIC.replace("Config, Mean", 'Config, "lazy_mean:Mean"')
+PLUGIN, TARGET = LAZY[: LAZY.index("class Mean")] + LAZY[LAZY.index("@tokzoo") :], LAZY[: LAZY.index("@tokzoo")]
+
+
+def test_code_that_is_edited_while_a_cell_waits_for_its_turn_is_not_said_to_have_made_its_result(tmp_path, monkeypatch):
+    write_small_fashion(tmp_path / "fashion")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "mean.py").write_text(PLUGIN)
+    (tmp_path / "lazy_mean.py").write_text(TARGET)
+    wait = StageCache.lock
+
+    def edited(cache, stage):
+        (tmp_path / "lazy_mean.py").write_text(TARGET.replace(".mean()", ".mean() + 9"))
+        return wait(cache, stage)
+
+    monkeypatch.setattr(StageCache, "lock", edited)
+    bench, cells = in_process(tmp_path, *SHORT, plugins=[tmp_path / "mean.py"])
+    (outcome,) = bench.run(cells)
+    assert outcome.record.metrics["reconstruction.mean"].value < 1
+    bench, cells = in_process(tmp_path, *SHORT, plugins=[tmp_path / "mean.py"])
+    found = bench.find(cells[0])
+    assert (found["tokenizer"].why, found["reconstruction"].why) == ("", "its code changed")
+
+
+@pytest.mark.parametrize(("moment", "told"), [("tokenizer", "made its tokenizer anew"), ("reconstruction", "is gone")])
+def test_a_result_that_another_run_replaced_is_not_taken_for_ones_own(tmp_path, moment, told):
+    write_small_fashion(tmp_path / "fashion")
+    bench, cells = in_process(tmp_path, "track.probe=null", "track.metrics=[psnr]", "track.tokenizer.steps=10")
+
+    def replace(cell, event):
+        if event.get("stage") == moment and event.get("state") == "done":
+            (done,) = (tmp_path / "runs").glob(f"cache/tokenizer/*/{DONE}")
+            done.write_text(json.dumps({**json.loads(done.read_text()), "count": 7}))
+
+    (outcome,) = bench.run(cells, replace)
+    assert outcome.record.status == "failed"
+    assert told in outcome.record.failure.message

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tests.conftest import RECIPES
+from tests.conftest import in_process
 
 
 def test_a_run_goes_through_every_stage_and_leaves_a_valid_record(finished):
@@ -161,18 +161,15 @@ def test_a_suite_in_a_file_names_recipes_track_seeds_and_grid(tokzoo):
     assert "quantizer=fsq" in text
 
 
-def in_process(folder, *changes, out="runs", **options):
-    """A bench that runs in this process, and the cells of the tiny recipe."""
-    from tokzoo.bench.plan import Request, make_cells, make_plan
-    from tokzoo.bench.run import Bench, Options
-    from tokzoo.recipes.load import Changes
-    from tokzoo.registry.plugins import load_registry
+def stop_at(bench, cells, step, stage=None):
+    """Run cells until a training is at that step, and press Ctrl-C."""
 
-    registry = load_registry()
-    given = Changes.parse([f"track.dataset.root={folder / 'fashion'}", *changes])
-    request = Request((str(RECIPES / "tiny.yaml"),), given, str(RECIPES / "tiny@1.yaml"))
-    cells = make_cells(make_plan(request, registry), registry)
-    return Bench(Options(folder / out, device="cpu", executor="in-process", **options), registry), cells
+    def interrupt(cell, event):
+        if stage in (None, event.get("stage")) and event.get("step", 0) >= step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(cells, interrupt)
 
 
 @pytest.fixture
@@ -225,12 +222,7 @@ def test_interrupted_in_this_process_a_cell_goes_on_bit_for_bit(finished, half_t
     bench, cells = in_process(finished.folder, out=f"stopped-{stage}")
     before = torch_state()
 
-    def interrupt(cell, event):
-        if event.get("stage") == stage and event.get("step", 0) >= 20:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        bench.run(cells, interrupt)
+    stop_at(bench, cells, 20, stage)
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("tokzoo ")]
     assert torch_state() == before
     assert list(finished.folder.glob(f"stopped-{stage}/cache/{stage}/*/checkpoint.safetensors"))
@@ -244,13 +236,7 @@ def test_interrupted_in_this_process_a_cell_goes_on_bit_for_bit(finished, half_t
 def test_micro_batches_are_noted_kept_on_resume_and_no_part_of_a_key(finished, half_the_cores):
     changes = ["track.probe=null", "track.metrics=[psnr]"]
     bench, cells = in_process(finished.folder, *changes, out="cut", accumulate=2)
-
-    def interrupt(cell, event):
-        if event.get("step", 0) >= 20:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        bench.run(cells, interrupt)
+    stop_at(bench, cells, 20)
     bench, cells = in_process(finished.folder, *changes, out="cut", accumulate=4)
     (outcome,) = bench.run(cells)
     assert outcome.record.execution["tokenizer"]["accumulate"] == 2
@@ -262,13 +248,7 @@ def test_micro_batches_are_noted_kept_on_resume_and_no_part_of_a_key(finished, h
 def test_a_stage_whose_note_of_how_it_runs_is_damaged_begins_anew(finished, half_the_cores):
     changes = ["track.probe=null", "track.metrics=[psnr]", "track.tokenizer.steps=12"]
     bench, cells = in_process(finished.folder, *changes, out="damaged", accumulate=2)
-
-    def interrupt(cell, event):
-        if event.get("step", 0) >= 10:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        bench.run(cells, interrupt)
+    stop_at(bench, cells, 10)
     (note,) = (finished.folder / "damaged").rglob("execution.json")
     note.write_text('{"tor\n')
     bench, cells = in_process(finished.folder, *changes, out="damaged", accumulate=4)

@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import json
 import sys
 
 import pytest
@@ -181,3 +182,49 @@ def test_a_file_counts_with_the_users_own_modules_it_imports(tmp_path, monkeypat
     assert source().stamp == first.stamp
     (tmp_path / f"{helper}.py").write_text("x = 2\n")
     assert source().stamp != first.stamp
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def later():\n    from {0} import x\n",
+        "import importlib\nimportlib.import_module('{0}')\n",
+        "import tokzoo\n@tokzoo.hookimpl\ndef tokzoo_components():\n"
+        "    return [tokzoo.ComponentSpec('quantizer', 'me/q', '{0}:Config', '{0}:Q', 'a quantizer')]\n",
+    ],
+    ids=["in a function", "by import_module", "by a target"],
+)
+def test_what_a_file_brings_in_later_counts_and_is_not_imported_for_that(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("TOKZOO_PLUGINS", "")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    helper = f"helper_{next(_count)}"
+    (tmp_path / helper).mkdir()
+    (tmp_path / helper / "__init__.py").write_text("from . import inner\nraise RuntimeError\n")
+    (tmp_path / helper / "inner.py").write_text("x = 1\n")
+    (tmp_path / "mine.py").write_text(
+        "try:\n    " + text.format(helper).replace("\n", "\n    ") + "pass\nexcept RuntimeError: ..."
+    )
+
+    def now():
+        (plugin,) = load_registry([tmp_path / "mine.py"], strict=True).plugins
+        return plugin.source.stamp
+
+    first = now()
+    (tmp_path / helper / "inner.py").write_text("x = 2\n")
+    assert now() != first
+
+
+@pytest.mark.parametrize("editable", [True, False])
+def test_another_package_of_ones_own_counts_with_a_plugin_under_development(
+    source, package, tmp_path, monkeypatch, editable
+):
+    other = f"other_{next(_count)}"
+    (tmp_path / "src").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "src"))
+    (tmp_path / "src" / f"{other}.py").write_text("x = 1\n")
+    (package / "inner" / "model.py").write_text(f"from {other} import x\n")
+    about = {"dir_info": {"editable": editable}}
+    (package.parent / "lattice-1.0.dist-info" / "direct_url.json").write_text(json.dumps(about))
+    first = source().stamp
+    (tmp_path / "src" / f"{other}.py").write_text("x = 2\n")
+    assert (source().stamp != first) == editable
