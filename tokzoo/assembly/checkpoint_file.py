@@ -23,8 +23,11 @@ WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module")
 """What DDP, torch.compile and FSDP put into names, anywhere between the dots."""
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """How the files of torch before 1.6 begin."""
-DEEPEST, MOST = 16, 1_000_000
-"""How deep mappings may be nested, and how many entries a file may have: a few bytes can say billions."""
+DEEPEST, MOST, LONGEST = 16, 1_000_000, 500
+"""How deep mappings may be nested, how many entries a file may have, and how many characters their dotted names.
+
+A few bytes can say billions.
+"""
 
 DAMAGED = (
     ValueError,
@@ -134,6 +137,8 @@ def _flatten(value: Any, name: tuple[str, ...], leaf: Leaf, into: dict[str, Any]
         for key, inner in value.items():
             _flatten(inner, (*name, str(key)), leaf, into)
         return
+    if sum(map(len, name)) + len(name) > LONGEST:
+        raise pickle.UnpicklingError(f"a name in it has more than {LONGEST} characters: {name[0][:20]}…")
     dotted = ".".join(name)
     if dotted in into:
         raise pickle.UnpicklingError(f"ambiguous: two entries are named {dotted}")

@@ -6,9 +6,8 @@ a training framework are passed over, whether they are installed or hostile.
 """
 
 import pickle
-import pickletools
-from collections.abc import Callable
-from typing import IO, Any
+from collections.abc import Callable, Iterable
+from typing import IO, Any, ClassVar
 
 import torch
 
@@ -28,6 +27,9 @@ class Inert:
     def _nothing(self, *arguments: Any) -> None:
         pass
 
+    def __repr__(self) -> str:
+        return self.origin
+
     __call__ = __setstate__ = __setitem__ = append = extend = add = _nothing
 
 
@@ -41,11 +43,29 @@ class Sealed:
         raise pickle.UnpicklingError("it changes what it is read with")
 
 
+PLAIN = (str, bytes, int, float, bool, type(None), type, Inert)
+
+
 class Table(dict[Any, Any]):
-    """An ordered dictionary; attributes that were pickled with it are left out."""
+    """A dictionary; attributes that were pickled with it, such as ``_metadata`` of a state dictionary, are left out.
+
+    Raises:
+        UnpicklingError: a key is neither plain nor a tuple of what is: the hash of a few bytes can take years.
+    """
+
+    def __init__(self, pairs: Iterable[Any] = ()) -> None:
+        super().__init__()
+        for key, value in pairs:
+            self[key] = value
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        for each in key if type(key) is tuple else (key,):
+            if not isinstance(each, PLAIN):
+                raise pickle.UnpicklingError(f"a key in it is a {type(key).__name__} of {type(each).__name__}")
+        super().__setitem__(key, value)
 
     def __setstate__(self, state: Any) -> None:
-        """Pass over attributes, such as the ``_metadata`` of a state dictionary."""
+        """Pass over attributes."""
 
 
 class Storage(Sealed):
@@ -70,8 +90,8 @@ class Strided(Sealed):
         if not isinstance(storage, Storage):
             raise pickle.UnpicklingError("a tensor in it has no storage")
         numbers = (offset, *shape, *stride)
-        if not all(type(number) is int and number >= 0 for number in numbers) or len(shape) != len(stride):
-            raise pickle.UnpicklingError(f"a tensor in it has offset {offset}, shape {shape} and strides {stride}")
+        if not all(type(number) is int and 0 <= number < 2**63 for number in numbers) or len(shape) != len(stride):
+            raise pickle.UnpicklingError("a tensor in it has an offset, a shape or strides that are no counts")
         self.dtype = dtype or storage.dtype
         there = storage.numbers * storage.dtype.itemsize // self.dtype.itemsize
         last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
@@ -148,8 +168,43 @@ def _globals() -> dict[tuple[str, str], Any]:
 GLOBALS = _globals()
 
 
-class Unpickler(pickle.Unpickler):
-    """Reads one pickle of a torch file: mappings, plain values, :class:`Strided`, and :class:`Inert` for the rest."""
+def _empty_table(unpickler: Any) -> None:
+    unpickler.append(Table())
+
+
+def _table(unpickler: Any) -> None:
+    items = unpickler.pop_mark()
+    unpickler.append(Table(zip(items[::2], items[1::2], strict=True)))
+
+
+def _set(unpickler: Any) -> None:
+    unpickler.append(Inert())
+
+
+def _frozen_set(unpickler: Any) -> None:
+    unpickler.pop_mark()
+    unpickler.append(Inert())
+
+
+def _bytearray(unpickler: Any) -> None:
+    raise pickle.UnpicklingError("it holds a bytearray")
+
+
+class Unpickler(pickle._Unpickler):
+    """Reads one pickle of a torch file: mappings, plain values, :class:`Strided`, and :class:`Inert` for the rest.
+
+    The one written in Python, where what a dictionary is made of can be said: the other builds the interpreter's own,
+    which hash whatever key the file gives them, and takes memory for every place up to the highest one noted.
+    """
+
+    dispatch: ClassVar = {
+        **pickle._Unpickler.dispatch,
+        pickle.EMPTY_DICT[0]: _empty_table,
+        pickle.DICT[0]: _table,
+        pickle.EMPTY_SET[0]: _set,
+        pickle.FROZENSET[0]: _frozen_set,
+        pickle.BYTEARRAY8[0]: _bytearray,
+    }
 
     def __init__(self, file: IO[bytes]) -> None:
         # Text of Python 2 is bytes in any encoding; what matters here is ASCII.
@@ -167,7 +222,13 @@ class Unpickler(pickle.Unpickler):
             return key[1]
         if isinstance(key, tuple) and len(key) in (5, 6) and key[0] == "storage":
             _, dtype, name, _, numbers, *view = key
-            if isinstance(dtype, torch.dtype) and type(name) is str and type(numbers) is int and not any(view):
+            if (
+                isinstance(dtype, torch.dtype)
+                and type(name) is str
+                and type(numbers) is int
+                and numbers >= 0
+                and not any(view)
+            ):
                 return self.storages.setdefault(name, Storage(name, dtype, numbers))
         raise pickle.UnpicklingError("its storages are of another kind than torch writes")
 
@@ -179,22 +240,9 @@ def unpickle(file: IO[bytes]) -> tuple[Any, dict[str, Storage]]:
         UnpicklingError: it is damaged, or does what no checkpoint needs.
     """
     try:
-        _check_places(file)
         unpickler = Unpickler(file)
         return unpickler.load(), unpickler.storages
     except pickle.UnpicklingError:
         raise
     except Exception as error:  # a damaged pickle can fail in any way
         raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from error
-
-
-def _check_places(file: IO[bytes]) -> None:
-    """Raise unless what the next pickle notes for later use has places in order, as every pickler gives them.
-
-    Memory is taken for every place up to the highest: five bytes that name the last one would take 64 GB.
-    """
-    begin = file.tell()
-    for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > number:
-            raise pickle.UnpicklingError(f"it notes something at place {argument}, and has no more than {number}")
-    file.seek(begin)

@@ -8,6 +8,7 @@ import io
 import os
 import pickle
 import sys
+import tracemalloc
 import types
 import zipfile
 
@@ -277,7 +278,40 @@ def test_a_few_bytes_that_mean_billions_are_refused(tmp_path):
 @pytest.mark.parametrize("place", [b"r" + b"\xff" * 4, b"q\x0c", b"p4294967295\n"])
 def test_a_place_far_beyond_all_others_takes_no_memory(place, tmp_path):
     write_archive(tmp_path / "file.pt", program(b"K\x01", place))
-    with pytest.raises(TokzooError, match=r"refused: it notes something at place \d+, and has no more than 4"):
+    tracemalloc.start()
+    try:
+        assert CheckpointFile.open(tmp_path / "file.pt").leaves == {"x": 1}
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        b"N" + b"\x85" * 1_000_000,
+        b"N" + b"2\x86" * 60,
+        b"(" + b"N" + b"2\x86" * 60 + b"K\x01d",
+        b"ccollections\nOrderedDict\n(]N" + b"2\x86" * 60 + b"K\x01\x86atR",
+        b"]",
+    ],
+    ids=["deep", "doubled", "at once", "in an ordered dictionary", "a list"],
+)
+def test_a_key_that_would_take_years_to_hash_is_refused(key, tmp_path):
+    write_archive(tmp_path / "file.pt", program(b"}" + key + b"K\x01s"))
+    with pytest.raises(TokzooError, match="refused: a key in it is a"):
+        CheckpointFile.open(tmp_path / "file.pt")
+
+
+def test_names_that_grow_without_bound_are_refused(tmp_path):
+    content = {"x" * 300: 1}
+    with pytest.raises(TokzooError, match="refused: a name in it has more than 500 characters: xxx"):
+        opened({"x" * 300: content}, tmp_path / "file.pt")
+
+
+def test_a_bytearray_takes_no_memory(tmp_path):
+    write_archive(tmp_path / "file.pt", program(b"\x96" + b"\xff" * 5 + b"\0\0\0"))
+    with pytest.raises(TokzooError, match="refused: it holds a bytearray"):
         CheckpointFile.open(tmp_path / "file.pt")
 
 
