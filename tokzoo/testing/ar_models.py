@@ -24,7 +24,7 @@ from tokzoo.testing.likelihoods import likelihoods_add_up_to_one, samples_follow
 from tokzoo.testing.modules import over
 from tokzoo.testing.stand_ins import stand_in_quantizer, tokens_of
 from tokzoo.testing.subject import BATCH, CLASSES, Subject
-from tokzoo.testing.trial import BUDGET, state_of
+from tokzoo.testing.trial import BUDGET, assert_builds, state_of
 
 COUNT = 6
 SEEDS = 2**40 + 1009 * torch.arange(COUNT, device="cpu")
@@ -46,11 +46,7 @@ LARGEST = 2**31
 
 def accepts_codes(subject: Subject) -> None:
     """It accepts codes of some layout, and can be built for them."""
-    for trial in trials(subject):
-        try:
-            trial.build()
-        except Refusal as refusal:
-            raise AssertionError(f"its config accepts what it then refuses ({trial.what}): {refusal}") from refusal
+    assert_builds(trials(subject))
 
 
 def any_tokens_are_refused_or_learned(subject: Subject) -> None:

@@ -1,25 +1,15 @@
 """What every decoder must keep to."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tokzoo.contracts.capabilities import DecodesFeatureMap
-from tokzoo.contracts.configs import Config, DecoderConfig
-from tokzoo.contracts.errors import Refusal
+from tokzoo.contracts.configs import Config
 from tokzoo.contracts.interfaces import Decoder
-from tokzoo.contracts.outputs import Decoded
-from tokzoo.contracts.specs import (
-    FEATURE_MAP_DECODING,
-    LAST_LAYER,
-    PREFIX_DECODING,
-    FeatureMapSpec,
-    HiddenSpec,
-    LatentSpec,
-    Tap,
-)
+from tokzoo.contracts.specs import FEATURE_MAP_DECODING, LAST_LAYER, PREFIX_DECODING, HiddenSpec, Tap
 from tokzoo.testing.asserting import (
     CLOSE,
     assert_all_same,
@@ -28,122 +18,21 @@ from tokzoo.testing.asserting import (
     assert_rows_are_their_own,
     assert_same,
 )
+from tokzoo.testing.decoder_trials import (
+    DecoderTrial,
+    accepted,
+    config_of,
+    feature_map_of,
+    filled,
+    seeds_of,
+    trials,
+    whole_trials,
+)
 from tokzoo.testing.hidden import assert_last_layer, assert_taps_are_served
 from tokzoo.testing.modules import MODULE_CHECKS, gradients_reach_its_parameters, over
 from tokzoo.testing.sharing import encoder_for, shares
-from tokzoo.testing.stand_ins import labels_of
 from tokzoo.testing.subject import BATCH, Subject
-from tokzoo.testing.trial import Trial, images_of, pull, state_of
-
-SIDES = (1, 2, 8, 16)
-"""Sides of further square grids it may accept."""
-
-MAP_CHANNELS = 1024
-"""Feature maps are tried with up to so many channels."""
-
-
-class DecoderTrial(Trial):
-    """A decoder of one latent to the subject's images, read at some taps; of a feature map too, if one is given."""
-
-    def __init__(
-        self,
-        subject: Subject,
-        latent: LatentSpec,
-        taps: tuple[Tap, ...] = (),
-        feature_map: FeatureMapSpec | None = None,
-    ) -> None:
-        super().__init__(subject, f"{latent} to {subject.image}")
-        self.latent, self.taps, self.feature_map = latent, taps, feature_map
-
-    def build(self) -> Decoder:
-        """The decoder; one that shares weights has those of an encoder that it takes."""
-        decoder = cast(Decoder, self.subject.build(self.latent, self.subject.image, self.taps))
-        if shares(decoder):
-            decoder.share(encoder_for(self.subject, self.latent))
-        return decoder
-
-    def given(self) -> Tensor:
-        """A latent."""
-        return torch.randn(BATCH, self.latent.positions, self.latent.channels)
-
-    def target(self, rows: int) -> Tensor:
-        """The images a decoder with a loss of its own learns to make."""
-        return images_of(self.subject.image)[:rows]
-
-    def decoded(self, module: nn.Module, given: Tensor) -> Decoded:
-        """Its whole answer in training."""
-        return cast(Decoded, module(given, self.target(len(given))))
-
-    def answers(self, module: nn.Module, given: Tensor) -> dict[str, Tensor]:
-        """Images, in eval mode from a seed made of each row."""
-        if module.training:
-            return {"images": self.decoded(module, given).images}
-        return {"images": cast(Decoder, module).decode(given, seeds_of(given))}
-
-    def loss(self, module: nn.Module, given: Tensor) -> Tensor:
-        """Its own losses, and a pull at its images and hidden states."""
-        out = self.decoded(module, given)
-        asked = pull({"images": out.images, **{str(tap): hidden for tap, hidden in out.hidden.items()}})
-        if self.feature_map is not None:
-            given_map = torch.randn(len(given), self.feature_map.channels, *self.feature_map.size)
-            asked = asked + pull({"images": cast(DecodesFeatureMap, module).decode_feature_map(given_map).images})
-        if PREFIX_DECODING in _config(self.subject).provides:
-            asked = asked + pull({"images": self.decoded(module, filled(module, given[:, :-1], self.latent)).images})
-        return sum((self.subject.config.weight_of(name) * loss for name, loss in out.losses.items()), asked)
-
-
-def filled(module: nn.Module, prefix: Tensor, latent: LatentSpec) -> Tensor:
-    """The first positions of a latent, and what a decoder of ordered tokens has for the others."""
-    missing = getattr(module, "missing", None)
-    found = tuple(missing.shape) if isinstance(missing, Tensor) else missing
-    wanted = (latent.channels,)
-    assert found == wanted, f"provides {PREFIX_DECODING!r}, and its missing is {found}, not a vector of {wanted}"
-    rest = cast(Tensor, missing).expand(len(prefix), latent.positions - prefix.shape[1], -1)
-    return torch.cat([prefix, rest], 1)
-
-
-def seeds_of(given: Tensor) -> Tensor:
-    """A seed int64 for each row, made of the row alone."""
-    return labels_of(given, 1 << 30)
-
-
-def _config(subject: Subject) -> DecoderConfig:
-    assert isinstance(subject.config, DecoderConfig)
-    return subject.config
-
-
-def accepted(subject: Subject) -> list[LatentSpec]:
-    """The latents it accepts for the subject's image: of the subject's own, and of square grids of several sides."""
-    sides = [LatentSpec("grid", (side, side), subject.latents[0].channels) for side in SIDES]
-    found = [latent for latent in (*subject.latents, *sides) if _accepts(subject, latent)]
-    asked = "; ".join(map(str, (*subject.latents, *sides)))
-    assert found, (
-        f"accepts refuses every latent it was tried with ({asked}) for a {subject.image}: give a fitting example"
-    )
-    return found
-
-
-def _accepts(subject: Subject, latent: LatentSpec) -> bool:
-    try:
-        _config(subject).accepts(latent, subject.image)
-    except Refusal:
-        return False
-    return True
-
-
-def trials(subject: Subject) -> Iterator[DecoderTrial]:
-    """One for each layout it accepts."""
-    by_layout = {latent.layout: latent for latent in reversed(accepted(subject))}
-    for latent in by_layout.values():
-        yield DecoderTrial(subject, latent)
-
-
-def _whole_trials(subject: Subject) -> Iterator[DecoderTrial]:
-    """The same, with feature maps for those that decode them: some parameters may serve nothing else."""
-    able = FEATURE_MAP_DECODING in _config(subject).provides
-    feature_map = _feature_map(subject) if able else None
-    for trial in trials(subject):
-        yield DecoderTrial(subject, trial.latent, feature_map=feature_map)
+from tokzoo.testing.trial import pull, state_of
 
 
 def specs_agree_with_shapes(subject: Subject) -> None:
@@ -197,7 +86,7 @@ def images_are_their_own(subject: Subject) -> None:
 
 def sampler_has_defaults(subject: Subject) -> None:
     """The config's ``sampler`` can be had without fields, and ``decode`` without a sampler does as with that one."""
-    model = _config(subject).sampler
+    model = config_of(subject).sampler
     assert isinstance(model, type) and issubclass(model, Config), f"sampler is {model!r}, not a class of configs"  # noqa: PT018
     try:
         defaults = model()
@@ -215,7 +104,7 @@ def prefixes_are_decoded(subject: Subject) -> None:
 
     They are those of the whole latent, ``missing`` in place of the rest.
     """
-    if PREFIX_DECODING not in _config(subject).provides:
+    if PREFIX_DECODING not in config_of(subject).provides:
         return
     wanted = (BATCH, subject.image.channels, *subject.image.size)
     for trial in trials(subject):
@@ -236,7 +125,7 @@ def taps_serve_what_was_promised(subject: Subject) -> None:
     for trial in trials(subject):
 
         def promised(tap: Tap, trial: DecoderTrial = trial) -> HiddenSpec:
-            return _config(subject).hidden_spec(tap, trial.latent, subject.image)
+            return config_of(subject).hidden_spec(tap, trial.latent, subject.image)
 
         def serve(taps: tuple[Tap, ...], trial: DecoderTrial = trial) -> Mapping[Tap, Tensor]:
             tapped = DecoderTrial(subject, trial.latent, taps)
@@ -247,7 +136,7 @@ def taps_serve_what_was_promised(subject: Subject) -> None:
 
 def last_layer_is_its_own(subject: Subject) -> None:
     """One that provides ``last_layer`` names a parameter of its own that the gradient of the images reaches."""
-    if LAST_LAYER not in _config(subject).provides:
+    if LAST_LAYER not in config_of(subject).provides:
         return
     for trial in trials(subject):
         module = trial.ready()
@@ -275,9 +164,9 @@ def sharing_leaves_the_encoder(subject: Subject) -> None:
 
 def feature_maps_are_decoded(subject: Subject) -> None:
     """A decoder that provides ``feature_map_decoding`` makes images of a feature map it accepts, with a gradient."""
-    if FEATURE_MAP_DECODING not in _config(subject).provides:
+    if FEATURE_MAP_DECODING not in config_of(subject).provides:
         return
-    spec = _feature_map(subject)
+    spec = feature_map_of(subject)
     wanted = (BATCH, subject.image.channels, *subject.image.size)
     for trial in trials(subject):
         module = trial.ready()
@@ -293,23 +182,6 @@ def feature_maps_are_decoded(subject: Subject) -> None:
         assert_finite({"the gradient of the feature map": gradient}, "training")
 
 
-def _feature_map(subject: Subject) -> FeatureMapSpec:
-    """A feature map it accepts: as many channels as a number in its config says, or any up to the limit."""
-    config, (height, width) = _config(subject), subject.image.size
-    told = [value for value in config.model_dump().values() if type(value) is int and value > 0]
-    sizes = dict.fromkeys((height // k, width // k) for k in range(1, min(height, width) + 1))
-    for channels in (*told, *range(1, MAP_CHANNELS + 1)):
-        for size in sizes:
-            try:
-                config.accepts_feature_map(FeatureMapSpec(channels, size), subject.image)
-            except Refusal:
-                continue
-            return FeatureMapSpec(channels, size)
-    raise AssertionError(
-        f"provides {FEATURE_MAP_DECODING!r}, and accepts_feature_map refuses every map of up to {MAP_CHANNELS} channels"
-    )
-
-
 CHECKS = (
     specs_agree_with_shapes,
     gradients_reach_the_latent,
@@ -321,6 +193,6 @@ CHECKS = (
     last_layer_is_its_own,
     sharing_leaves_the_encoder,
     feature_maps_are_decoded,
-    *over(_whole_trials, gradients_reach_its_parameters),
+    *over(whole_trials, gradients_reach_its_parameters),
     *over(trials, *MODULE_CHECKS),
 )

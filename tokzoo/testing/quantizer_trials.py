@@ -12,7 +12,6 @@ from tokzoo.contracts.interfaces import Quantizer
 from tokzoo.contracts.outputs import Overwritten, Progress, Quantized, StepContext
 from tokzoo.contracts.specs import LatentSpec
 from tokzoo.nn.distributed import gather_batch
-from tokzoo.testing.codes import random_codes
 from tokzoo.testing.subject import BATCH, Subject
 from tokzoo.testing.trial import BUDGET, Trial, descend, pull
 
@@ -44,12 +43,6 @@ class QuantizerTrial(Trial):
         """A latent, of another scale in each image."""
         scale = torch.arange(1, BATCH + 1)[:, None, None] / BATCH
         return torch.randn(BATCH, self.latent.positions, self.latent.channels) * scale
-
-    def random_codes(self) -> Tensor | None:
-        """Codes anywhere in the vocabulary; None of a continuous quantizer."""
-        if self.codes is None:
-            return None
-        return random_codes(self.codes, BATCH)
 
     def answers(self, module: nn.Module, given: Tensor) -> dict[str, Tensor]:
         """Latent and codes."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tokzoo.assembly.build import build_teacher, shared_teachers
 from tokzoo.assembly.objective import Objective
 from tokzoo.contracts.configs import RegularizerConfig
-from tokzoo.contracts.errors import Refusal, describe
+from tokzoo.contracts.errors import describe
 from tokzoo.contracts.interfaces import Adversary, ImageTerm, Regularizer
 from tokzoo.contracts.outputs import View
 from tokzoo.testing import modules
@@ -36,7 +36,7 @@ from tokzoo.testing.objectives import (
     walk,
 )
 from tokzoo.testing.subject import Subject
-from tokzoo.testing.trial import state_of
+from tokzoo.testing.trial import assert_builds, state_of
 
 NOISE = 0.3
 DRAWS = 4
@@ -44,11 +44,7 @@ DRAWS = 4
 
 def accepts_a_tokenizer(subject: Subject) -> None:
     """It accepts a tokenizer whose latent is a grid or one whose latent is a sequence, and can be built for it."""
-    for trial in every_trial(subject):
-        try:
-            trial.build()
-        except Refusal as refusal:
-            raise AssertionError(f"its config accepts what it then refuses ({trial.what}): {refusal}") from refusal
+    assert_builds(every_trial(subject))
 
 
 def gate_is_in_steps_or_a_fraction(subject: Subject) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tokzoo.testing import ar_trials, decoders, encoders, objectives, quantizer_trials, teachers
+from tokzoo.testing import ar_trials, decoder_trials, encoders, objectives, quantizer_trials, teachers
 from tokzoo.testing.asserting import assert_all_same
 from tokzoo.testing.ranks import on_ranks
 from tokzoo.testing.subject import CannotBuild, Subject
@@ -16,7 +16,7 @@ from tokzoo.testing.trial import Trial, state_of
 TRIALS: dict[str, Callable[[Subject], Iterable[Trial]]] = {
     "encoder": encoders.trials,
     "quantizer": quantizer_trials.trials,
-    "decoder": decoders.trials,
+    "decoder": decoder_trials.trials,
     "regularizer": objectives.trials,
     "ar": ar_trials.trials,
     "teacher": teachers.trials,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tokzoo.assembly import build
+from tokzoo.contracts.errors import Refusal
 from tokzoo.contracts.interfaces import ComponentModule
 from tokzoo.contracts.outputs import Progress
 from tokzoo.contracts.specs import ImageSpec
@@ -97,6 +98,15 @@ class Trial(ABC):
         module = self.begun()
         self.train(module, self.steps, seed)
         return module.eval()
+
+
+def assert_builds(trials: Iterable[Trial]) -> None:
+    """Fail unless each builds: its config has accepted what it is tried with."""
+    for trial in trials:
+        try:
+            trial.build()
+        except Refusal as refusal:
+            raise AssertionError(f"its config accepts what it then refuses ({trial.what}): {refusal}") from refusal
 
 
 def images_of(image: ImageSpec) -> Tensor:
