@@ -1,7 +1,8 @@
 """``tokzoo.record/1``: the immutable result of one cell, and how its id is made.
 
-The id is the hash of the JSON that is stored. A record that is read is shown and copied as that JSON, so that a field
-that records get later changes no record that was written before.
+The id is the hash of the record's JSON as stored, without ``observed`` (times, throughput, memory, host). A record that
+is read is shown and copied as that JSON, so that a field that records get later changes no record that was written
+before.
 
 Anyone may have written a record: what is shown of it is text of visible characters and a sane length.
 """
