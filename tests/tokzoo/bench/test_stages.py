@@ -55,10 +55,12 @@ def keys(cell):
     return {stage.name: stage.key for stage in stages_of(cell)}
 
 
-def test_another_seed_makes_everything_anew_but_what_draws_nothing(registry):
+def test_another_seed_makes_everything_anew_and_what_draws_nothing_has_no_seed(registry):
     request = Request((str(RECIPES / "tiny.yaml"),), Changes(), str(RECIPES / "tiny@1.yaml"), seeds=(0, 1))
-    first, second = map(keys, make_cells(make_plan(request, registry), registry))
+    cells = make_cells(make_plan(request, registry), registry)
+    first, second = map(keys, cells)
     assert not {name for name in first if first[name] == second[name]}
+    assert {stage.name: stage.seed for stage in stages_of(cells[1])} == {**dict.fromkeys(STAGES, 1), "codes": 0}
 
 
 def test_which_codes_are_learned_makes_no_other_tokenizer_and_another_probe(registry):

@@ -270,6 +270,7 @@ FAULTS = {
         "no-depth": ("features_can_be_read", "depth is 0"),
         "idle-parameter": ("gradients_reach_its_parameters", "no gradient reaches idle.weight, idle.bias"),
         "normalises-the-batch": ("rows_are_independent", "depends on what else is in the batch: nats_per_token"),
+        "counts-numbers-at-the-start": ("builds_without_memory", "cannot be built on the meta device"),
         "refuses-all-codes": (
             "accepts_codes",
             "refuses 4×4 codes of 32, and codes of every layout: learns words",

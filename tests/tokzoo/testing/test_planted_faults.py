@@ -6,9 +6,18 @@ import pytest
 from faults import FAULTS, GOOD
 from kit import REGISTRY, Kit
 
+from tokzoo.testing.any_kind import config_imports_no_torch
 from tokzoo.testing.conformance import CHECKS
+from tokzoo.testing.datasets import fingerprint_needs_no_torch
 
 KITS = {kind: Kit(kind) for kind in CHECKS}
+ON_INSTALLED = (config_imports_no_torch, fingerprint_needs_no_torch)
+"""They ask nothing of the file plugin that has the faults; test_any_kind and test_datasets show that they can fail."""
+
+
+def named(check):
+    """The function a check is, or is made of for each kind."""
+    return check.__module__, check.__name__
 
 
 @pytest.mark.parametrize("kind", CHECKS)
@@ -17,7 +26,13 @@ def test_every_fault_is_listed(kind):
     ours = {name.removeprefix("faulty/") for name in names if name.startswith("faulty/")}
     planted = {name for name in ours if not name.startswith("good-")}
     assert planted == FAULTS[kind].keys()
-    assert len(planted) >= len(CHECKS[kind])
+
+
+def test_every_check_fails_on_a_fault():
+    """Of those that several kinds share, on a fault of one of them."""
+    checks = {named(check) for kit in KITS.values() for check in kit.checks.values()}
+    failed = {named(KITS[kind].checks[check]) for kind, faults in FAULTS.items() for check, _ in faults.values()}
+    assert checks - failed == {named(check) for check in ON_INSTALLED}
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, faults in FAULTS.items() for name in faults])

@@ -395,6 +395,13 @@ class ChangesQuantizer(Scales):
         return super().forward(codes, labels, progress)
 
 
+@offered("ar", "counts-numbers-at-the-start", RowConfig)
+class CountsNumbers(Row):
+    def __init__(self, config, tokens, quantizer=None):
+        super().__init__(config, tokens, quantizer)
+        self.bias = float(torch.randn(3).sum())
+
+
 class RashConfig(RowConfig):
     def accepts(self, tokens):
         if tokens.codes.vocab[0] < 1:
