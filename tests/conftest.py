@@ -83,6 +83,22 @@ def in_process(folder, *changes, out="runs", plugins=(), **options):
     return Bench(Options(folder / out, device="cpu", executor="in-process", **options), registry), cells
 
 
+def told_offline(folder: Path, imports: str, statement: str) -> str:
+    """The one line of the TokzooError that a statement raises where no weights are at hand, nor a network."""
+    script = f"from tokzoo import TokzooError\n{imports}"
+    script += f"try:\n    {statement}\nexcept TokzooError as error:\n    print(error)\n"
+    caches = dict.fromkeys(("HF_HOME", "HF_HUB_CACHE", "TORCH_HOME"), str(folder))
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **caches, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (line,) = done.stdout.splitlines()
+    return line
+
+
 @pytest.fixture
 def tokzoo(tmp_path):
     return CommandLine(tmp_path)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from installing import register
 
 from tokzoo.scaffold.package import write_package
 
@@ -22,7 +23,6 @@ ROOT = Path(__file__).parent.parent
 TUTORIAL = ROOT / "docs" / "write-a-plugin.md"
 TEXT = TUTORIAL.read_text(encoding="utf-8")
 BLOCK = re.compile(r"<!-- (file|add|python): (\S+) -->\n```(\w*)\n(.*?)```\n", re.DOTALL)
-METADATA = "Metadata-Version: 2.1\nName: tokzoo-lattice\nVersion: 0.1.0\n"
 
 
 def blocks(what):
@@ -54,17 +54,15 @@ class Installed:
     def __init__(self, folder):
         self.folder = folder
         package = write_package("lattice", "quantizer", folder)
-        about = folder / "site" / "tokzoo_lattice-0.1.0.dist-info"
-        about.mkdir(parents=True)
-        (about / "METADATA").write_text(METADATA, encoding="utf-8")
-        (about / "entry_points.txt").write_text("[tokzoo]\nlattice = tokzoo_lattice.plugin\n", encoding="utf-8")
+        site = folder / "site"
+        register(site, "tokzoo-lattice", {"lattice": "tokzoo_lattice.plugin"}, "0.1.0")
         for name, text in blocks("add"):
             path = folder / name
             path.parent.mkdir(exist_ok=True)
             before = path.read_text(encoding="utf-8") + "\n\n" if path.exists() else ""
             path.write_text(before + text, encoding="utf-8")
         (folder / "my.py").write_text(readme_plugin(), encoding="utf-8")
-        self.paths = os.pathsep.join(map(str, (about.parent, package.folder)))
+        self.paths = os.pathsep.join(map(str, (site, package.folder)))
 
     def __call__(self, *arguments):
         done = subprocess.run(

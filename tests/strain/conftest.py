@@ -4,7 +4,6 @@ A sketch is a file plugin, as anybody would write it. It is trained for three st
 asked for what it promised. What surrounds it are the stand-ins of the conformance kit, unless a test names others.
 """
 
-import json
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from tokzoo.assembly.count import count_parameters
 from tokzoo.assembly.weights import load_weights, save_weights
 from tokzoo.data.codes import CodeSet
 from tokzoo.data.config import Augmentation
+from tokzoo.data.run_folder import RunFolder
 from tokzoo.data.split import InMemorySplit
 from tokzoo.evaluation.codes import extract_codes
 from tokzoo.evaluation.samples import sample_codes
@@ -48,29 +48,18 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 @dataclass
 class Learned:
-    """An AR model, trained and loaded, with the codes it learned and what it was asked for.
-
-    Attributes:
-        steps: the logged terms of each training step.
-        nats: of each image, or None.
-        samples: sampled codes ``[COUNT, …]``.
-        images: the samples decoded.
-    """
+    """An AR model, trained and loaded, with the codes it learned and sampled codes ``[COUNT, …]``."""
 
     model: tokzoo.ARModel
     codes: torch.Tensor
-    steps: list
-    nats: torch.Tensor | None
     samples: torch.Tensor
-    images: torch.Tensor
 
 
 @dataclass
 class Cell:
-    """What came of a whole run of one recipe: its record, the keys of its stages, and the tokenizer as it was saved."""
+    """What came of a whole run of one recipe: its record, and the tokenizer as it was saved, with its folder."""
 
     record: Any
-    stages: dict[str, str]
     folder: Path
     tokenizer: tokzoo.Tokenizer
 
@@ -85,7 +74,6 @@ class Lab:
 
     folder: Path
     files: tuple[Path, ...]
-    classes: int | None = CLASSES
     image: tokzoo.ImageSpec = IMAGE
     events: list = field(default_factory=list)
 
@@ -95,8 +83,7 @@ class Lab:
         generator = torch.Generator().manual_seed(0)
         shape = (COUNT, self.image.channels, *self.image.size)
         images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-        labels = None if self.classes is None else torch.arange(COUNT) % self.classes
-        self.split = InMemorySplit(images, labels)
+        self.split = InMemorySplit(images, torch.arange(COUNT) % CLASSES)
         self.images = images / 127.5 - 1
 
     def recipe(self, **recipe):
@@ -112,7 +99,7 @@ class Lab:
         return Resolver(tree, self.registry.components).slot(kind, ("slot",))
 
     def solve(self, recipe):
-        return solve(recipe, self.image, self.classes, self.registry.components)
+        return solve(recipe, self.image, CLASSES, self.registry.components)
 
     def task(self, recipe, steps=STEPS):
         chain, budget = self.solve(recipe), Budget(steps=steps, batch=BATCH)
@@ -169,9 +156,8 @@ class Lab:
         load_weights(model, weights)
         model.eval()
         learned = codes.codes[0].long()
-        nats = self._nats(model, task.module, learned, codes.labels)
-        samples, images = self._samples(model, settings.sampler, tokenizer)
-        return Learned(model, learned, self.events, nats, samples, images)
+        self._check_likelihoods(model, task.module, learned, codes.labels)
+        return Learned(model, learned, self._samples(model, settings.sampler, tokenizer))
 
     def conformance(self, kind, name, fields=None, ranks=False, **tried_with):
         """What the conformance kit finds wrong, by check; of training on several ranks, which takes long, if asked."""
@@ -209,7 +195,7 @@ class Lab:
         context = RunContext(folder, CPU, report=self.events.append)
         Trainer(task, config, Budget(steps=steps, batch=BATCH), 0, context).run()
 
-    def _nats(self, model, before, codes, labels):
+    def _check_likelihoods(self, model, before, codes, labels):
         seeds = torch.arange(COUNT)
         with torch.no_grad():
             wanted = before.likelihood(codes, labels, seeds)
@@ -217,17 +203,15 @@ class Lab:
             assert found.loss.isfinite()
             torch.testing.assert_close(found.loss, wanted.loss, rtol=0, atol=0)
             if found.nats_per_token is not None:
-                one = model.likelihood(codes[7:8], None if labels is None else labels[7:8], seeds[7:8])
+                one = model.likelihood(codes[7:8], labels[7:8], seeds[7:8])
                 torch.testing.assert_close(one.nats_per_token, found.nats_per_token[7:8], **CLOSE)
-        return found.nats_per_token
 
     def _samples(self, model, sampler, tokenizer):
         drawn = [sample_codes(model, sampler, tokenizer.chain, COUNT, 0, batch, CPU) for batch in (COUNT, 1)]
         assert drawn[0].codes.equal(drawn[1].codes)
         samples = drawn[0].codes[0].long()
-        images = tokenizer.decode(samples, torch.arange(COUNT))
-        assert images.isfinite().all()
-        return samples, images
+        assert tokenizer.decode(samples, torch.arange(COUNT)).isfinite().all()
+        return samples
 
 
 @pytest.fixture
@@ -273,9 +257,7 @@ def run_cell(tmp_path, pictures, monkeypatch):
         )
         (record,) = done.records
         assert record.status == "ok", record.failure
-        cells = sorted((out / "cells").glob("*/cell.json"), key=lambda each: each.stat().st_mtime_ns)
-        stages = json.loads(cells[-1].read_text())["stages"]
         loaded = tokzoo.load(record.id, out=out, components=components, device="cpu")
-        return Cell(record, stages, out / "cache" / "tokenizer" / stages["tokenizer"], loaded)
+        return Cell(record, RunFolder(out).stage("tokenizer", record.stages["tokenizer"]), loaded)
 
     return run

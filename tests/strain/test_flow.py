@@ -24,8 +24,8 @@ def test_it_learns_by_its_own_loss_and_draws_each_image_from_its_seed(lab):
 def test_more_steps_draw_other_images_and_train_nothing(lab, run_cell):
     lab = lab("flow", image=tokzoo.ImageSpec(1, (32, 32)))
     first, second = (run_cell(lab, **RECIPE, sampler={"decoder": {"steps": steps}}) for steps in (1, 4))
-    assert first.stages["tokenizer"] == second.stages["tokenizer"]
-    assert first.stages["reconstruction"] != second.stages["reconstruction"]
+    assert first.record.stages["tokenizer"] == second.record.stages["tokenizer"]
+    assert first.record.stages["reconstruction"] != second.record.stages["reconstruction"]
     assert first.record.recipe.hash != second.record.recipe.hash
     psnr = [cell.record.metrics["reconstruction.psnr"].value for cell in (first, second)]
     assert psnr[0] != psnr[1]

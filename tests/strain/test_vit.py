@@ -46,7 +46,7 @@ def test_other_weights_are_another_recipe_and_a_judged_tokenizer_needs_them_no_m
     first = run_cell(lab, encoder=encoder, **REST)
     assert str(path) not in first.record.model_dump_json()
     pretrained(lab)
-    assert run_cell(lab, encoder=encoder, **REST).stages["tokenizer"] != first.stages["tokenizer"]
+    assert run_cell(lab, encoder=encoder, **REST).record.stages["tokenizer"] != first.record.stages["tokenizer"]
     path.unlink()
     again = run_cell(lab, encoder=VIT, weights=str(first.folder), **REST)
     assert again.record.metrics["reconstruction.psnr"].value == first.record.metrics["reconstruction.psnr"].value

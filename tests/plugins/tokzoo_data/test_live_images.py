@@ -473,13 +473,18 @@ def dataset_of(root):
     return f"track.dataset={{use: live-images, root: {root}, size: 32, channels: 1}}"
 
 
+def bench_of(cell, registry, folder):
+    """Where the stages of a cell are run, quietly."""
+    stages = {stage.name: stage for stage in stages_of(cell)}
+    quiet = {"report": lambda stage, event: None, "stopping": lambda: False}
+    cache = StageCache(RunFolder(folder))
+    return Workbench(cell, stages, cache, registry, torch.device("cpu"), 1, 60.0, 1, **quiet)
+
+
 def test_an_ar_model_learns_ten_crops(registry, packed, tmp_path):
     cell = cell_of(registry, dataset_of(packed), *FEW, "track.probe.codes=ten-crop")
-    stages = {stage.name: stage for stage in stages_of(cell)}
-    cache = StageCache(RunFolder(tmp_path))
-    quiet = {"report": lambda stage, event: None, "stopping": lambda: False}
-    bench = Workbench(cell, stages, cache, registry, torch.device("cpu"), 1, 60.0, 1, **quiet)
-    done = {}
+    bench = bench_of(cell, registry, tmp_path)
+    stages, cache, done = bench.stages, bench.cache, {}
     for stage in stages.values():
         done[stage.name] = run_stage(bench, stage, {name: done[name].identity for name in stage.upstream})
         assert cache.result(stage) == done[stage.name]
@@ -490,11 +495,7 @@ def test_an_ar_model_learns_ten_crops(registry, packed, tmp_path):
 
 
 def test_a_cell_s_data_changes_before_it_is_read(registry, folder, tmp_path):
-    cell = cell_of(registry, dataset_of(folder), *FEW)
-    stages = {stage.name: stage for stage in stages_of(cell)}
-    quiet = {"report": lambda stage, event: None, "stopping": lambda: False}
-    cache = StageCache(RunFolder(tmp_path))
-    bench = Workbench(cell, stages, cache, registry, torch.device("cpu"), 1, 60.0, 1, **quiet)
+    bench = bench_of(cell_of(registry, dataset_of(folder), *FEW), registry, tmp_path)
     (folder / "train" / "bag" / "more.png").write_bytes(picture(2)[0])
     with pytest.raises(tokzoo.TokzooError, match="dataset 'live-images' has changed since this began; run it again"):
         bench.dataset  # noqa: B018 - it is made when it is asked for

@@ -1,8 +1,5 @@
 """The DINO discriminator on a real transformer with weights of our own making, since none can be downloaded here."""
 
-import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +9,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
+from tests.conftest import told_offline
 from tokzoo import Decoded, Encoded, ImageSpec, Pass, Progress, Quantized, Refusal, TokzooError, View
 from tokzoo.assembly.objective import detached
 from tokzoo_losses.adversary_configs import DinoDiscConfig
@@ -285,26 +283,14 @@ def test_no_weights_are_needed_to_count_parameters():
 
 
 def test_offline_without_weights_is_one_clear_error(tmp_path):
-    script = (
+    imports = (
         "from types import SimpleNamespace\n"
-        "from tokzoo import TokzooError\n"
         "from tokzoo_losses.adversary_configs import DinoDiscConfig\n"
         "from tokzoo_losses.dinodisc import DinoDiscriminator\n"
-        "try:\n    DinoDiscriminator(DinoDiscConfig(), SimpleNamespace()).start()\n"
-        "except TokzooError as error:\n    print(error)\n"
     )
-    caches = {"HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path), "TORCH_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, **caches, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = done.stdout.splitlines()
-    assert len(lines) == 1
-    assert "regularizer 'dinodisc': the weights of vit_small_patch16_224.dino are not at hand" in lines[0]
-    assert "download model.safetensors of https://huggingface.co/timm/vit_small_patch16_224.dino and set" in lines[0]
+    told = told_offline(tmp_path, imports, "DinoDiscriminator(DinoDiscConfig(), SimpleNamespace()).start()")
+    assert "regularizer 'dinodisc': the weights of vit_small_patch16_224.dino are not at hand" in told
+    assert "download model.safetensors of https://huggingface.co/timm/vit_small_patch16_224.dino and set" in told
 
 
 def test_the_default_is_gigatoks():

@@ -1,6 +1,5 @@
 """A real model of timm with weights of our own making, since none can be downloaded here."""
 
-import os
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
+from tests.conftest import told_offline
 from tokzoo import ComponentSpec, HiddenSpec, ImageSpec, Refusal
 from tokzoo.assembly.build import build_teacher
 from tokzoo.contracts.errors import TokzooError
@@ -192,26 +192,16 @@ def test_code_in_a_weights_file_is_not_run(tmp_path):
 
 
 def test_offline_without_weights_is_one_clear_error(tmp_path):
-    script = (
-        "from tokzoo import ImageSpec, TokzooError\n"
+    imports = (
+        "from tokzoo import ImageSpec\n"
         "from tokzoo_teachers.timm_config import TimmConfig\n"
         "from tokzoo_teachers.timm_teacher import TimmTeacher\n"
-        f"try:\n    TimmTeacher(TimmConfig(model='{MODEL}'), ImageSpec(3, (32, 32))).start()\n"
-        "except TokzooError as error:\n    print(error)\n"
     )
-    caches = {"HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path), "TORCH_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, **caches, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = done.stdout.splitlines()
-    assert len(lines) == 1
-    assert f"the weights of {MODEL} are not at hand" in lines[0]
-    assert f"download model.safetensors of https://huggingface.co/timm/{MODEL}" in lines[0]
-    assert "set the teacher's weights to its path" in lines[0]
+    start = f"TimmTeacher(TimmConfig(model='{MODEL}'), ImageSpec(3, (32, 32))).start()"
+    told = told_offline(tmp_path, imports, start)
+    assert f"the weights of {MODEL} are not at hand" in told
+    assert f"download model.safetensors of https://huggingface.co/timm/{MODEL}" in told
+    assert "set the teacher's weights to its path" in told
 
 
 @pytest.mark.parametrize(
