@@ -41,6 +41,7 @@ class PSNRConfig(tokzoo.MetricConfig):
 class PrefixPSNRConfig(PSNRConfig):
     """PSNR of reconstructions from the first tokens alone, where tokens are ordered."""
 
+    requires: ClassVar = frozenset({"prefix_decoding"})
     reports: ClassVar = tuple(
         MetricInfo(f"reconstruction.psnr_at_{count}", f"PSNR@{count}", unit="dB", better="higher", digits=2)
         for count in PREFIXES

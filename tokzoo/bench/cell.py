@@ -1,15 +1,16 @@
 """A cell: recipe × track × seed, checked and with its shapes solved. No torch here."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
-from tokzoo.contracts.configs import DatasetConfig
+from tokzoo.contracts.configs import DatasetConfig, first_step, never_opens
 from tokzoo.contracts.errors import Refusal, TokzooError
 from tokzoo.contracts.specs import CROPS, Chain, ImageSpec
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.models import PARTS, Probe, Recipe, Track
+from tokzoo.recipes.optimization import PartTraining
 from tokzoo.recipes.resolve import probe_of, resolve_recipe, resolve_track
 from tokzoo.recipes.saved import AR_DESCRIPTION, DESCRIPTION, Saved, SavedAR
 from tokzoo.recipes.slots import Slot, ask_config
@@ -137,11 +138,27 @@ def warnings(cell: Cell) -> list[str]:
     places = {place: slot for part in PARTS for place, slot in _with_parts(part, getattr(recipe, part))}
     for role, slot in recipe.regularizers.items():
         places |= dict(_with_parts(f"regularizers.{role}", slot))
-    return [
-        f"{recipe.name} on {cell.track.id} ({steps} steps): {place} {line}"
+    lines = [
+        f"{place} {line}"
         for place, slot in places.items()
         for line in ask_config(slot, lambda config: list(config.warnings(steps)))
     ]
+    lines += _idle(recipe.train.tokenizer.parts, steps)
+    return [f"{recipe.name} on {cell.track.id} ({steps} steps): {line}" for line in lines]
+
+
+def _idle(parts: Mapping[str, PartTraining], steps: int) -> list[str]:
+    """The parts of a tokenizer that are never trained without that being said, and the first step without any."""
+    never = {name: never_opens(each.start, each.stop, steps) for name, each in parts.items() if each.stop != 0}
+    lines = [f"{name} is never trained: {why}" for name, why in never.items() if why]
+    gates = [
+        (first_step(each.start, steps), steps if each.stop is None else first_step(each.stop, steps))
+        for each in (parts.get(part, PartTraining()) for part in PARTS)
+    ]
+    # Nothing changes but where one begins or ends.
+    at = sorted({0, *(step for gate in gates for step in gate if step < steps)})
+    idle = next((step for step in at if not any(first <= step < end for first, end in gates)), None)
+    return lines if idle is None else [*lines, f"no part of the tokenizer is trained at step {idle}"]
 
 
 def _with_parts(place: str, slot: Slot) -> Iterator[tuple[str, Slot]]:

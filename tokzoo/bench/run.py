@@ -15,6 +15,7 @@ from tokzoo.bench.summary import failed_record, measured_record
 from tokzoo.bench.worker import Worker
 from tokzoo.contracts.errors import Broken, TokzooError, describe
 from tokzoo.contracts.executors import ENDS, Event, Executor, Job
+from tokzoo.contracts.text import counted
 from tokzoo.data.files import file_hash
 from tokzoo.data.run_folder import CellFolder, RunFolder
 from tokzoo.recipes.resolver import Resolver
@@ -221,7 +222,7 @@ def summary_lines(outcomes: Sequence[Outcome], bench: Bench) -> list[str]:
     """How a run went, and where everything is."""
     trained = sum(outcome.trained for outcome in outcomes)
     cached, run = len(outcomes) - trained, bench.run_folder
-    lines = [f"{trained} cells run, {cached} found done. Records: {run.records}  cells: {run.cells}"]
+    lines = [f"{counted(trained, 'cell')} run, {cached} found done. Records: {run.records}  cells: {run.cells}"]
     for cell, record in ((outcome.cell, outcome.record) for outcome in outcomes):
         if record is not None and record.status == "ok":
             lines.append(f"  {cell.id}: record {record.id}")

@@ -14,6 +14,7 @@ from tokzoo.contracts.configs import MetricConfig
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.identity import differences
+from tokzoo.recipes.optimization import Budget
 from tokzoo.recipes.slots import Slot
 
 ENGINE = 2
@@ -66,7 +67,7 @@ class Stage:
         depends: what its result depends on beside those and the seed. Of a stage that measures, the metrics, the data
             and the batch size need not be said.
         components: those that do its work, beside those of what it reads, its metrics and the dataset.
-        trains: whether a batch can be cut into micro-batches in it.
+        budget: of a stage that trains.
         seeded: whether it draws at random, or hands seeds on to what does.
         applies: whether a cell can have it; where not, its record says that it is not applicable.
         measures: whether metrics are measured in it: it is run where the track has some.
@@ -81,7 +82,7 @@ class Stage:
     applies: Callable[[Cell], bool] = _always
     seeded: Callable[[Cell], bool] = _always
     components: Callable[[Cell], Sequence[Slot]] = _no_components
-    trains: bool = False
+    budget: Callable[[Cell], Budget | None] | None = None
     measures: bool = False
     serves: str = ""
     protocol: About = _nothing
@@ -187,7 +188,15 @@ CODED = ("tokenizer", "codes", "ar")
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("tokenizer", f"{WORK}:tokenizer", (), _of_tokenizer, seeded=_is_trained, components=_parts, trains=True),
+        Stage(
+            "tokenizer",
+            f"{WORK}:tokenizer",
+            (),
+            _of_tokenizer,
+            seeded=_is_trained,
+            components=_parts,
+            budget=lambda cell: cell.track.tokenizer,
+        ),
         Stage("reconstruction", f"{WORK}:reconstruction", ("tokenizer",), _of_decoding, measures=True),
         Stage("codes", f"{WORK}:codes", ("tokenizer",), _of_codes, _has_probe, _never),
         Stage(
@@ -198,7 +207,7 @@ STAGES = {
             _has_probe,
             _ar_is_trained,
             components=_ar_model,
-            trains=True,
+            budget=lambda cell: cell.probe,
         ),
         Stage("likelihood", f"{WORK}:likelihood", CODED, applies=_has_probe, measures=True, protocol=_by_probe),
         Stage(
@@ -262,23 +271,27 @@ def not_applicable(cell: Cell) -> list[str]:
 
 
 def stage_metrics(cell: Cell, stage: str) -> list[Slot]:
-    """The track's metrics measured in a stage, without those that mean nothing on its dataset."""
-    return [slot for slot in cell.track.metrics if _stage(slot) == stage and _means_something(slot, cell)]
+    """The track's metrics measured in a stage, without those that mean nothing on its dataset or for the tokenizer."""
+    return [slot for slot in cell.track.metrics if _stage(slot) == stage and not _why_not(slot, cell)]
 
 
 def left_out_metrics(cell: Cell) -> list[str]:
-    """A line that names the track's metrics which mean nothing on its dataset; none where all are measured."""
-    names = [slot.use for slot in cell.track.metrics if not _means_something(slot, cell)]
-    if not names:
-        return []
-    dataset = cell.track.dataset.use
-    return [f"{cell.track.id}: not measured on dataset '{dataset}', where they mean nothing: {', '.join(names)}"]
+    """The track's metrics that mean nothing on its dataset, or for the tokenizer: a line for each reason."""
+    names: dict[str, list[str]] = {}
+    for slot in cell.track.metrics:
+        if why := _why_not(slot, cell):
+            names.setdefault(why, []).append(slot.use)
+    return [f"{cell.track.id}: not measured {why}: {', '.join(found)}" for why, found in names.items()]
 
 
 def _stage(slot: Slot) -> str:
     return cast(MetricConfig, slot.config).stage
 
 
-def _means_something(slot: Slot, cell: Cell) -> bool:
-    datasets = cast(MetricConfig, slot.config).datasets
-    return datasets is None or cell.track.dataset.use in datasets
+def _why_not(slot: Slot, cell: Cell) -> str:
+    """Why a metric is left out; "" where it is measured."""
+    config, dataset = cast(MetricConfig, slot.config), cell.track.dataset.use
+    if config.datasets is not None and dataset not in config.datasets:
+        return f"on dataset '{dataset}', where they mean nothing"
+    missing = sorted(config.requires - cell.chain.provides)
+    return f"on {cell.recipe.name}, which does not provide {', '.join(missing)}" if missing else ""

@@ -149,7 +149,7 @@ def run_stage(bench: Workbench, stage: CellStage, upstream: dict[str, str]) -> R
     bench.cache.finish(stage, result, output.files)
     # Only now: a run killed before this line still finds where to go on from.
     (folder / CHECKPOINT).unlink(missing_ok=True)
-    if stage.stage.trains:
+    if stage.stage.budget is not None:
         bench.reload()
     return result
 
@@ -166,8 +166,8 @@ def _fixed_execution(bench: Workbench, stage: CellStage, made_from: dict[str, An
     path = bench.cache.path(stage) / EXECUTION
     same = {"torch": torch.__version__, "device": bench.device.type}
     now: dict[str, Any] = {**same, "threads": bench.threads}
-    if stage.stage.trains:
-        now["accumulate"] = bench.accumulate
+    if budget := stage.stage.budget and stage.stage.budget(bench.cell):
+        now["accumulate"] = min(bench.accumulate, budget.batch)
     if path.is_file():
         begun = _begun(path)
         if all(begun.get(name) == value for name, value in {**same, **made_from}.items()):

@@ -8,6 +8,7 @@ import typer
 from tokzoo.cli.coding import check_folder, check_new_file
 from tokzoo.cli.common import Out, PluginFiles, Strict, open_registry
 from tokzoo.contracts.errors import TokzooError, suggest
+from tokzoo.contracts.text import counted
 from tokzoo.registry.plugins import Registry
 
 Family = Annotated[str, typer.Argument(metavar="FAMILY", help="The code base, such as gigatok.")]
@@ -64,9 +65,8 @@ def import_(
     image = None if image_size is None else ImageSpec(kind.image.channels, (image_size, image_size))
     done = import_checkpoint(checkpoint, kind, resolved, registry.components, output, image, weights, classes)
     part = f" of '{done.weights}'" if done.weights else ""
-    typer.echo(
-        f"{done.tensors} tensors{part}, {done.parameters:,} numbers, every key and shape as it must be: {output}"
-    )
+    what = f"{counted(done.tensors, 'tensor')}{part}, {done.parameters:,} numbers"
+    typer.echo(f"{what}, every key and shape as it must be: {output}")
     if done.without:
         typer.echo(f"the file holds nothing of the regularizers {', '.join(done.without)}")
     if done.unread:
@@ -105,7 +105,7 @@ def export(
     from tokzoo.assembly.released import export_checkpoint
 
     done = export_checkpoint(where, kind, registry.components, output)
-    typer.echo(f"{done.tensors} tensors: {output}")
+    typer.echo(f"{counted(done.tensors, 'tensor')}: {output}")
     if done.left_out:
         parts = sorted({".".join(name.split(".")[:2]) for name in done.left_out})
         typer.echo(f"not written, for such files have no place for it: {', '.join(parts)}")

@@ -8,6 +8,7 @@ import typer
 
 from tokzoo.cli.common import Out, PluginFiles, Strict, open_registry
 from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.text import counted
 from tokzoo.data.files import kind_of, shown, writing
 
 TokenizerName = Annotated[
@@ -54,7 +55,7 @@ def encode(
     loaded = Tokenizer.load(where, registry, choose_device(device))
     codes = encode_pictures(loaded, list(named.values()), batch)
     CodesFile(codes, tuple(named), Maker.of(loaded, where)).save(output)
-    typer.echo(f"{len(named)} images, {loaded.chain.codes} each: {output}")
+    typer.echo(f"{counted(len(named), 'image')}, {loaded.chain.codes} each: {output}")
 
 
 def decode(
@@ -92,7 +93,7 @@ def decode(
             f"{codes} was made by another tokenizer ({read.maker}) than --tokenizer {tokenizer} ({maker})"
         )
     decode_to_folder(loaded, read, output, batch)
-    typer.echo(f"{len(read.names)} images: {output}")
+    typer.echo(f"{counted(len(read.names), 'image')}: {output}")
 
 
 def check_file(option: str, path: Path, example: str) -> None:

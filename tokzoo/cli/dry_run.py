@@ -8,6 +8,7 @@ import typer
 from tokzoo.bench.stages import stages_of
 from tokzoo.cli.common import console
 from tokzoo.contracts.specs import Chain
+from tokzoo.contracts.text import counted
 
 
 def chain_text(chain: Chain) -> str:
@@ -45,4 +46,4 @@ def print_dry_run(cells: Sequence[Any], bench: Any) -> None:
         name = f"{cell.recipe.name}\n{cell.track.id}\nseed {cell.seed}"
         table.add_row(Text(name), Text(chain_text(cell.chain)), bits, sizes, shown)
     console().print(table)
-    typer.echo(f"{len(cells)} cells, {len(fresh)} stages to run; nothing was trained")
+    typer.echo(f"{counted(len(cells), 'cell')}, {counted(len(fresh), 'stage')} to run; nothing was trained")

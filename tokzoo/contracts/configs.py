@@ -51,6 +51,14 @@ def first_step(gate: int | float, steps: int) -> int:
     return gate if isinstance(gate, int) else round(gate * steps)
 
 
+def never_opens(start: int | float, stop: int | float | None, steps: int) -> str:
+    """Why a gate is open in none of so many steps; "" where it opens."""
+    first, end = first_step(start, steps), steps if stop is None else first_step(stop, steps)
+    if first >= steps:
+        return f"it starts at step {first}; lower start, or write it as a fraction of the budget"
+    return "" if first < end else f"it starts at step {first} and stops at step {end}; raise stop"
+
+
 class ComponentConfig(Config):
     """Base of every component's config."""
 
@@ -62,7 +70,10 @@ class ComponentConfig(Config):
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
-    """Capabilities this component needs another of the tokenizer to provide, or a certain one: ``"decoder.NAME"``."""
+    """Capabilities this component needs another of the tokenizer to provide, or a certain one: ``"decoder.NAME"``.
+
+    A metric is left out, with a word, where the tokenizer does not provide them.
+    """
 
     places: ClassVar[frozenset[str]] = frozenset()
     """Fields that only say where something lies on a machine: no result depends on them, and no record shows them."""
@@ -163,10 +174,8 @@ class RegularizerConfig(ComponentConfig):
 
     def warnings(self, steps: int) -> list[str]:
         """That its gate never opens."""
-        start = first_step(self.start, steps)
-        if start < steps:
-            return []
-        return [f"never acts: it starts at step {start}; lower start, or write it as a fraction of the budget"]
+        why = never_opens(self.start, self.stop, steps)
+        return [f"never acts: {why}"] if why else []
 
     def taps(self) -> tuple[Tap, ...]:
         """The decoder taps it reads."""

@@ -285,6 +285,10 @@ class Teacher(ComponentModule, ABC):
         super().__init__()
         self.config = config
 
+    def train(self, mode: bool = True) -> Self:
+        """Stay in eval mode, whatever becomes of the part it is in."""
+        return super().train(False)
+
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """Features ``[B, T, D]`` of images in [-1, 1]; it normalises and resizes by itself."""

@@ -1,6 +1,11 @@
 """Text that others wrote, made fit to be shown."""
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 cell``, ``2 cells``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def printable(text: str, longest: int | None = None) -> str:
     r"""Text as a terminal may be given it, up to ``longest`` characters of it.
 

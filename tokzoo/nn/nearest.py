@@ -1,25 +1,16 @@
 """Nearest neighbours between the factors of an assignment, in chunks: no M×K matrix is ever whole."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
+
+from tokzoo.nn.precision import at_least_float32, without_autocast
 
 # Elements of one chunk: 4 MiB of float32 on a CPU, where much larger ones leave its caches; 64 MiB elsewhere, where
 # every chunk costs kernel launches, and a compiler unrolls the loop.
 CPU_CHUNK = 1 << 20
 DEVICE_CHUNK = 1 << 24
-
-
-def at_least_float32(tensor: Tensor) -> Tensor:
-    """The tensor itself, or its float32 copy where it has half precision."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-
-def without_autocast(device: torch.device) -> AbstractContextManager[None]:
-    """Full precision inside, whatever is around; the meta device has no autocast to turn off."""
-    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from tokzoo.assembly.weights import read_weights
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.models import PARTS, Init
 from tokzoo.recipes.saved import REGULARIZERS, WEIGHTS
+from tokzoo.training.parts import place_of
 
 
 def take_over(objective: Objective, init: Init) -> None:
@@ -23,10 +24,8 @@ def take_over(objective: Objective, init: Init) -> None:
     # Read only where a regularizer is taken: there may be no such file.
     regularizers = read_weights(folder / REGULARIZERS) if set(init.parts) - set(PARTS) else {}
     for name in init.parts:
-        if name in PARTS:
-            _load(objective, f"tokenizer.{name}", _under(tokenizer, name), folder)
-        else:
-            _load(objective, name, _under(regularizers, name.removeprefix("regularizers.")), folder)
+        tensors = tokenizer if name in PARTS else regularizers
+        _load(objective, name, _under(tensors, name.removeprefix("regularizers.")), folder)
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -35,10 +34,9 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _load(objective: Objective, name: str, tensors: Mapping[str, Tensor], folder: Path) -> None:
     try:
-        objective.get_submodule(name).load_state_dict(tensors)
+        objective.get_submodule(place_of(name)).load_state_dict(tensors)
     except RuntimeError as error:
-        part = name.removeprefix("tokenizer.")
         raise TokzooError(
-            f"init: {part} of {folder} is not that of this recipe. {' '.join(str(error).split())[:300]} Give it the "
+            f"init: {name} of {folder} is not that of this recipe. {' '.join(str(error).split())[:300]} Give it the "
             f"same sizes, or leave it out of init.parts"
         ) from error

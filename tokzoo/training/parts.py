@@ -7,9 +7,13 @@ from torch import nn
 from tokzoo.assembly.objective import Objective
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.contracts.outputs import Progress
+from tokzoo.recipes.models import PARTS
 from tokzoo.recipes.optimization import PartTraining
 
-TOKENIZER_PARTS = ("encoder", "quantizer", "decoder")
+
+def place_of(part: str) -> str:
+    """Where a part of a recipe is in an objective."""
+    return part if part.startswith("regularizers.") else f"tokenizer.{part}"
 
 
 class Parts:
@@ -24,17 +28,16 @@ class Parts:
     """
 
     def __init__(self, objective: Objective, settings: Mapping[str, PartTraining]) -> None:
-        tokenizer = objective.tokenizer
-        known: dict[str, nn.Module] = {name: getattr(tokenizer, name) for name in TOKENIZER_PARTS}
-        known |= {f"regularizers.{role}": part for role, part in objective.by_role.items()}
+        known = (*PARTS, *(f"regularizers.{role}" for role in objective.by_role))
         for name in settings:
             if name not in known:
                 raise TokzooError(f"train.tokenizer.parts.{name}: there is no such part; {suggest(name, known)}")
         self.settings = dict(settings)
-        self._modules = {name: known[name] for name in settings}
+        self._modules = {name: objective.get_submodule(place_of(name)) for name in settings}
         # What a component itself keeps from being trained is never thawed.
         self._parameters = {
-            name: [parameter for parameter in known[name].parameters() if parameter.requires_grad] for name in settings
+            name: [parameter for parameter in module.parameters() if parameter.requires_grad]
+            for name, module in self._modules.items()
         }
         self._trained: dict[str, bool] = {}
         for name in settings:
@@ -67,10 +70,7 @@ class Parts:
 
     def of_parameters(self, names: Mapping[str, nn.Parameter]) -> dict[str, PartTraining]:
         """The settings of parameters of the objective, by their names there."""
-        prefixes = {
-            f"{name}." if name.startswith("regularizers.") else f"tokenizer.{name}.": each
-            for name, each in self.settings.items()
-        }
+        prefixes = {f"{place_of(name)}.": each for name, each in self.settings.items()}
         return {
             parameter: each for parameter in names for prefix, each in prefixes.items() if parameter.startswith(prefix)
         }

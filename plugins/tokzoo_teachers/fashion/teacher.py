@@ -43,10 +43,6 @@ class FashionTeacher(tokzoo.Teacher):
         """
         self.network = load_network(WEIGHTS).eval().requires_grad_(False)
 
-    def train(self, mode: bool = True) -> "FashionTeacher":
-        """Stays in eval mode: batch statistics would make an image's features depend on its neighbours."""
-        return super().train(False)
-
     def forward(self, images: Tensor) -> Tensor:
         """The features; images are taken in [-1, 1], as they are."""
         check_started(self, self.network, images)

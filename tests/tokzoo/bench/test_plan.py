@@ -5,6 +5,7 @@ import pytest
 import tokzoo
 from tests.conftest import RECIPES
 from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_plan, parse_seeds
+from tokzoo.bench.stages import stage_metrics
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.load import Axis, Changes, load_track, plan_recipes
 from tokzoo.registry.plugins import load_registry
@@ -89,6 +90,40 @@ def test_a_warm_up_as_long_as_the_budget_is_doubted(registry):
     (line,) = doubts(make_cells(make_plan(Request((TINY,), changes, TRACK), registry), registry))
     assert line.startswith("tiny quantizer.warmup=40 on tiny@1+")
     assert "(40 steps): quantizer never quantizes in training, and is judged quantized: its warm-up lasts 40" in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            ["regularizers.entropy.start=10", "regularizers.entropy.stop=5"],
+            ["never acts: it starts at step 10 and"],
+        ),
+        (
+            ["encoder.start=0.7", "encoder.stop=0.2"],
+            ["encoder is never trained: it starts at step 28 and"],
+        ),
+        (["decoder.start=9999"], ["decoder is never trained: it starts at step 9999"]),
+        (["encoder.stop=0"], []),
+        (["encoder.stop=0", "quantizer.stop=0", "decoder.start=5"], ["no part of the tokenizer is trained at step 0"]),
+        (["encoder.stop=5", "quantizer.stop=0.2", "decoder.stop=5"], ["no part of the tokenizer is trained at step 8"]),
+    ],
+    ids=str,
+)
+def test_parts_and_terms_that_rest_without_that_being_said_are_doubted(registry, changes, told):
+    written = [each if each.startswith("regularizers") else f"train.tokenizer.parts.{each}" for each in changes]
+    lines = doubts(make_cells(make_plan(Request((TINY,), Changes.parse(written), TRACK), registry), registry))
+    assert len(lines) == len(told)
+    assert all(words in line for words, line in zip(told, lines, strict=True))
+
+
+def test_metrics_that_a_tokenizer_cannot_have_are_told(registry):
+    (cell,) = make_cells(
+        make_plan(Request((TINY,), Changes.parse(["track.metrics+=[prefix-psnr]"]), TRACK), registry), registry
+    )
+    (line,) = doubts([cell])
+    assert line.endswith("not measured on tiny, which does not provide prefix_decoding: prefix-psnr")
+    assert "prefix-psnr" not in [slot.use for slot in stage_metrics(cell, "reconstruction")]
 
 
 def test_a_device_is_one_of_three():

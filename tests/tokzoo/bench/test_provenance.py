@@ -129,7 +129,7 @@ def test_another_release_of_an_installed_plugin_is_named_until_fresh_results_are
     assert "1 found done" in done.stdout
     assert f"warning: reconstruction: made by {said}; --fresh" in done.stderr
     done = tokzoo(*tokzoo.tiny, *SHORT, "--fresh", env=path)
-    assert "1 cells run" in done.stdout
+    assert "1 cell run" in done.stdout
     made = [record["provenance"]["code"]["mean"] for record in tokzoo.records()]
     assert sorted(code["version"] for (code,) in made) == ["1.0", "2.0"]
     assert [code["stages"] for (code,) in made] == [["reconstruction"]] * 2

@@ -56,7 +56,7 @@ class DropsOut(Patches):
 @offered("teacher", "stays-in-training-mode", PatchesConfig)
 class StaysInTraining(Patches):
     def train(self, mode=True):
-        return super().train(True)
+        return nn.Module.train(self, True)
 
 
 @offered("teacher", "thaws-itself", PatchesConfig)
