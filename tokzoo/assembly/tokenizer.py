@@ -147,7 +147,7 @@ class Tokenizer(nn.Module):
         try:
             recipe, chain = _solved(saved, saved.recipe, registry)
         except TokzooError:
-            needed = {name: value for name, value in saved.recipe.items() if name in ("name", *PARTS)}
+            needed = {name: value for name, value in saved.recipe.items() if name in ("name", *PARTS, "sampler")}
             recipe, chain = _solved(saved, needed, registry)
         tokenizer = cls(recipe, chain)
         load_weights(tokenizer, saved.folder / WEIGHTS)

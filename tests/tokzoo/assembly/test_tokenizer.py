@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tokzoo import Progress, StepContext, Tokenizer, TokzooError
+from tokzoo import Config, Progress, StepContext, Tokenizer, TokzooError
 from tokzoo.recipes.saved import DESCRIPTION, WEIGHTS
 from tokzoo.registry.catalogue import Catalogue
 
@@ -210,3 +210,19 @@ def test_a_regularizer_that_is_not_known_here_does_not_matter(saved, registry, t
     loaded = Tokenizer.load(tmp_path / "saved", registry)
     assert torch.equal(loaded.encode(images), saved.eval().encode(images))
     assert not loaded.recipe.regularizers
+
+
+class Steps(Config):
+    steps: int = 4
+
+
+def test_how_it_draws_is_kept_where_a_regularizer_is_not_known(saved, registry, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(saved.recipe.decoder.config), "sampler", Steps)
+    description = tmp_path / "saved" / DESCRIPTION
+    recipe = json.loads(description.read_text())["recipe"]
+    edit(
+        description, recipe={**recipe, "regularizers": {"mine": "somebody/loss"}, "sampler": {"decoder": {"steps": 7}}}
+    )
+    loaded = Tokenizer.load(tmp_path / "saved", registry)
+    assert not loaded.recipe.regularizers
+    assert loaded.sampler == Steps(steps=7)
