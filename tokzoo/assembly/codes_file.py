@@ -7,8 +7,6 @@ nothing to other weights, so only the same ones decode them.
 
 import itertools
 import json
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -22,7 +20,7 @@ from torch import Tensor
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.data.codes import read_codes, storage_type, write_codes
-from tokzoo.data.files import file_hash, reading, shown, temporary_beside, writing
+from tokzoo.data.files import file_hash, new_folder, reading
 from tokzoo.data.pictures import read_picture, to_picture
 from tokzoo.data.pixels import to_uint8, to_unit
 from tokzoo.recipes.hashing import content_hash
@@ -120,28 +118,12 @@ def decode_to_folder(tokenizer: Tokenizer, codes: CodesFile, folder: Path, batch
     Raises:
         TokzooError: codes that are not such a tokenizer's, or a folder that holds something or cannot be written.
     """
-    place = Path(os.path.abspath(folder))
-    with writing(folder):
-        if place.exists() and (not place.is_dir() or any(place.iterdir())):
-            raise TokzooError(f"{shown(folder)}: there is something there already; name a new folder, or an empty one")
-        unfinished = temporary_beside(place)
-    try:
-        with writing(folder):
-            _write_pictures(tokenizer, codes, unfinished, batch)
-            if place.exists():
-                place.rmdir()
-            unfinished.rename(place)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _write_pictures(tokenizer: Tokenizer, codes: CodesFile, folder: Path, batch: int) -> None:
-    folder.mkdir(parents=True)
-    pictures = _decoded(tokenizer, codes.codes, batch)
-    for name, pixels in zip(_png_names(codes.names), pictures, strict=True):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        to_picture(pixels).save(path, format="PNG")
+    with new_folder(folder) as unfinished:
+        pictures = _decoded(tokenizer, codes.codes, batch)
+        for name, pixels in zip(_png_names(codes.names), pictures, strict=True):
+            path = unfinished / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            to_picture(pixels).save(path, format="PNG")
 
 
 def _decoded(tokenizer: Tokenizer, codes: Tensor, batch: int) -> Iterator[np.ndarray]:

@@ -1,8 +1,6 @@
 """Released checkpoints into folders of our own, and back."""
 
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from tokzoo.assembly.weights import read_weights, save_weights
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.formats import CheckpointFormat
 from tokzoo.contracts.specs import Chain, ImageSpec
-from tokzoo.data.files import temporary_beside, writing
+from tokzoo.data.files import new_folder, refuse_taken
 from tokzoo.recipes.models import Recipe
 from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.saved import AR_WEIGHTS, RECIPE, REGULARIZERS, WEIGHTS, Saved, SavedAR
@@ -87,7 +85,7 @@ def import_checkpoint(
     Raises:
         TokzooError: see :func:`~tokzoo.assembly.foreign.read_foreign`. Nothing is written then.
     """
-    _check_new(folder)
+    refuse_taken(folder)
     ar = recipe.ar if kind.holds == "ar" else None
     if kind.holds == "ar" and ar is None:
         raise TokzooError(f"{recipe.name} says nothing of an AR model, and the checkpoint is of one; add ar.use=NAME")
@@ -99,8 +97,8 @@ def import_checkpoint(
     if ar is not None:
         check_ar(ar, recipe, chain, catalogue)
     read = read_foreign(path, kind, recipe, _wanted(kind, recipe, chain), weights)
-    with _in_one_step(folder) as temporary:
-        _write(temporary, kind, recipe, chain, read.tensors)
+    with new_folder(folder, SafetensorError) as unfinished:
+        _write(unfinished, kind, recipe, chain, read.tensors)
     numbers = sum(tensor.numel() for tensor in read.tensors.values())
     return Imported(read.weights, len(read.tensors), numbers, read.without, read.unread)
 
@@ -134,26 +132,6 @@ def _wanted(kind: CheckpointFormat, recipe: Recipe, chain: Chain) -> dict[str, T
         assert recipe.ar is not None
         model = build_ar(recipe.ar, chain.tokens, tokenizer.quantizer)
     return {AR + name: tensor for name, tensor in model.state_dict().items()}
-
-
-def _check_new(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise TokzooError(f"{folder}: is there already; name a new folder, or an empty one")
-
-
-@contextmanager
-def _in_one_step(folder: Path) -> Iterator[Path]:
-    """A folder beside it that takes its place once it is whole."""
-    temporary = temporary_beside(folder)
-    try:
-        with writing(folder, SafetensorError):
-            temporary.mkdir(parents=True)
-            yield temporary
-            if folder.exists():
-                folder.rmdir()
-            temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write(folder: Path, kind: CheckpointFormat, recipe: Recipe, chain: Chain, tensors: Mapping[str, Tensor]) -> None:

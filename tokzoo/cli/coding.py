@@ -9,7 +9,7 @@ import typer
 from tokzoo.cli.common import Out, PluginFiles, Strict, open_registry
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.text import counted
-from tokzoo.data.files import kind_of, shown, writing
+from tokzoo.data.files import kind_of, refuse_taken, shown, writing
 
 TokenizerName = Annotated[
     str,
@@ -122,11 +122,7 @@ def check_folder(option: str, path: Path) -> None:
     Raises:
         TokzooError: there is something already, or it cannot be written there.
     """
-    with writing(f"{option} {path}"):
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise TokzooError(
-                f"{option} {shown(path)}: there is something there already; name a new or an empty folder"
-            )
+    refuse_taken(path, f"{option} {path}")
     _check_place(option, path)
 
 

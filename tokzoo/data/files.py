@@ -182,6 +182,43 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def new_folder(folder: Path, *failures: type[Exception]) -> Iterator[Path]:
+    """An empty folder that becomes ``folder`` once what is done inside is done; where that fails, nothing is left.
+
+    Args:
+        folder: a new folder, or an empty one.
+        failures: what else than OSError says that it cannot be written.
+
+    Raises:
+        TokzooError: there is something there already, or it cannot be written.
+    """
+    refuse_taken(folder)
+    with writing(folder, *failures):
+        place = Path(os.path.abspath(folder))
+        unfinished = temporary_beside(place)
+        try:
+            unfinished.mkdir(parents=True)
+            yield unfinished
+            if place.exists():
+                place.rmdir()
+            unfinished.rename(place)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def refuse_taken(folder: Path, called: str = "") -> None:
+    """Refuse what can become no new folder; ``called`` stands for its path in messages.
+
+    Raises:
+        TokzooError: there is something there already.
+    """
+    with writing(called or folder):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            where = shown(called or folder)
+            raise TokzooError(f"{where}: there is something there already; name a new folder, or an empty one")
+
+
 def temporary_beside(path: Path) -> Path:
     """A path in the same folder for what is not whole yet: no other writer's, on whatever host it writes.
 

@@ -1,6 +1,7 @@
 """Released checkpoints in, our tokenizers out, and back again: on the weights of the golden files."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 import torch
@@ -204,9 +205,17 @@ def test_a_folder_that_is_there_is_left_alone(released, recipe, tmp_path):
     torch.save(released, tmp_path / "released.pt")
     (tmp_path / "ours").mkdir()
     (tmp_path / "ours" / "mine.txt").write_text("mine")
-    with pytest.raises(TokzooError, match="is there already"):
+    with pytest.raises(TokzooError, match="there is something there already"):
         bring(tmp_path / "released.pt", recipe, tmp_path / "ours")
     assert [path.name for path in (tmp_path / "ours").iterdir()] == ["mine.txt"]
+
+
+def test_a_model_into_the_folder_one_is_in(released, recipe, tmp_path, monkeypatch):
+    torch.save(released, tmp_path / "released.pt")
+    (tmp_path / "ours").mkdir()
+    monkeypatch.chdir(tmp_path / "ours")
+    bring(tmp_path / "released.pt", recipe, Path("."))
+    assert (tmp_path / "ours" / "tokenizer.safetensors").is_file()
 
 
 def test_other_tokenizers_are_refused(released, tmp_path):

@@ -269,3 +269,11 @@ def test_pictures_by_relative_paths_and_links(tmp_path, photos, folder, monkeypa
     call("decode", "codes", "-o", "out", "--tokenizer", folder)
     assert list(find_pictures(Path("out"))) == ["one.png", "in/link.png"]
     write_png(Image.new("L", (9, 9)), Path("out/one.png"))  # the files are the user's to change
+
+
+def test_pictures_into_the_folder_one_is_in(tmp_path, photos, folder, monkeypatch):
+    call("encode", photos / "0.png", "-o", tmp_path / "codes", "--tokenizer", folder)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    call("decode", tmp_path / "codes", "-o", ".", "--tokenizer", folder)
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["0.png"]

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from tokzoo.contracts.errors import TokzooError
 from tokzoo.data import files
 from tokzoo.data.files import (
     file_hash,
+    new_folder,
     open_file,
     read_json,
     reading,
@@ -109,6 +111,36 @@ def test_no_two_writers_share_a_temporary_file(tmp_path, monkeypatch):
     monkeypatch.setattr(files.platform, "node", lambda: "another")
     assert temporary_beside(path).name.split("-")[0] != first.name.split("-")[0]
     files._here.cache_clear()
+
+
+@pytest.mark.parametrize("name", [".", "new", "a/b/", "../beside"])
+def test_a_new_folder_is_there_once_it_is_whole(tmp_path, monkeypatch, name):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    place = Path(os.path.abspath(name))
+    with new_folder(Path(name)) as unfinished:
+        (unfinished / "inside").write_text("whole")
+        assert not place.exists() or not list(place.iterdir())
+    assert (place / "inside").read_text() == "whole"
+    assert not list(place.parent.glob(".*"))
+    with pytest.raises(TokzooError, match="there is something there already"), new_folder(place):
+        pass
+    assert (place / "inside").read_text() == "whole"
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt])
+def test_nothing_is_left_of_a_folder_that_fails(tmp_path, error):
+    def fill(folder, *failures):
+        with new_folder(folder, *failures) as unfinished:
+            (unfinished / "inside").write_text("half")
+            raise error("why")
+
+    with pytest.raises(TokzooError if error is OSError else error):
+        fill(tmp_path / "new")
+    if error is ValueError:
+        with pytest.raises(TokzooError, match=r"new: cannot be written \(why\)"):
+            fill(tmp_path / "new", ValueError)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_name_as_long_as_names_may_be_is_written(tmp_path):
