@@ -52,7 +52,7 @@ class Product(tokzoo.Quantizer):
         super().__init__(config, latent)
         each = config.of_group(latent)
         self.inner_levels = config.inner.config.code_spec(each).levels
-        self.parts = nn.ModuleList(tokzoo.build(config.inner, tokzoo.Quantizer, each) for _ in range(config.groups))
+        self.parts = nn.ModuleList(tokzoo.build(config.inner, each) for _ in range(config.groups))
 
     def start(self) -> None:
         for part in self.parts:

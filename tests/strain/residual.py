@@ -40,7 +40,7 @@ class ResidualConfig(tokzoo.QuantizerConfig):
 class Residual(tokzoo.Quantizer):
     def __init__(self, config: ResidualConfig, latent: tokzoo.LatentSpec) -> None:
         super().__init__(config, latent)
-        made = [tokzoo.build(config.inner, tokzoo.Quantizer, latent) for _ in range(config.levels)]
+        made = [tokzoo.build(config.inner, latent) for _ in range(config.levels)]
         self.levels = nn.ModuleList(made)
 
     def start(self) -> None:

@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakSet
 
 import torch
 
 from tokzoo.contracts.errors import Broken, TokzooError, describe
 from tokzoo.contracts.interfaces import (
+    INTERFACES,
     ARModel,
     ComponentModule,
     Dataset,
@@ -26,19 +27,22 @@ from tokzoo.recipes.models import Recipe
 from tokzoo.recipes.slots import Slot
 from tokzoo.registry.component import load_target
 
-T = TypeVar("T")
-
 _TEACHERS: ContextVar[dict[tuple[str, ImageSpec], Teacher] | None] = ContextVar("teachers", default=None)
 """The teachers built so far where they are shared, by what their answers depend on."""
 
 
-def build(slot: Slot, interface: type[T], *promised: Any) -> T:
-    """An instance of the slot's component.
+def build(slot: Slot, *promised: Any) -> Any:
+    """An instance of the slot's component, initialised from torch's global generator.
+
+    Args:
+        slot: the component.
+        promised: what its interface's constructor is given beside the config: the shapes it was promised.
 
     Raises:
         TokzooError: its target cannot be imported, or is not of the interface its kind promises.
         Broken: its constructor raised an error not meant for the user.
     """
+    interface: type[Any] = INTERFACES[slot.kind]
     target = load_target(slot.entry.spec)
     where = f"{slot.kind} '{slot.use}' (plugin {slot.entry.plugin})"
     if not (isinstance(target, type) and issubclass(target, interface)):
@@ -47,19 +51,18 @@ def build(slot: Slot, interface: type[T], *promised: Any) -> T:
     if abstract:
         raise TokzooError(f"{where}: {target.__name__} does not implement {', '.join(abstract)}")
     try:
-        made: T = target(slot.config, *promised)  # type: ignore[call-arg]
+        return target(slot.config, *promised)
     except (TokzooError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         raise Broken(f"{where} cannot be built: {describe(error)}") from error
-    return made
 
 
 def build_parts(recipe: Recipe, chain: Chain) -> tuple[Encoder, Quantizer, Decoder]:
     """The three parts of a tokenizer, initialised from torch's global generator in this order."""
-    encoder = build(recipe.encoder, Encoder, chain.image, chain.latent, tuple(chain.encoder_hidden))  # type: ignore[type-abstract]
-    quantizer = build(recipe.quantizer, Quantizer, chain.latent)  # type: ignore[type-abstract]
-    decoder = build(recipe.decoder, Decoder, chain.quantized, chain.image, tuple(chain.hidden))  # type: ignore[type-abstract]
+    encoder: Encoder = build(recipe.encoder, chain.image, chain.latent, tuple(chain.encoder_hidden))
+    quantizer: Quantizer = build(recipe.quantizer, chain.latent)
+    decoder: Decoder = build(recipe.decoder, chain.quantized, chain.image, tuple(chain.hidden))
     decoder.share(encoder)
     return encoder, quantizer, decoder
 
@@ -67,13 +70,14 @@ def build_parts(recipe: Recipe, chain: Chain) -> tuple[Encoder, Quantizer, Decod
 def build_regularizers(recipe: Recipe, chain: Chain) -> dict[str, Regularizer]:
     """The regularizers by role. Those with equal teachers share one network."""
     with shared_teachers():
-        return {role: build(slot, Regularizer, chain) for role, slot in recipe.regularizers.items()}
+        return {role: build(slot, chain) for role, slot in recipe.regularizers.items()}
 
 
 def build_ar(slot: Slot, tokens: Tokens, quantizer: Quantizer | None = None) -> ARModel:
     """An AR model of such tokens; the frozen quantizer is for one that requires something of it."""
     held = quantizer if slot.config.requires else None
-    return build(slot, ARModel, tokens, held)  # type: ignore[type-abstract]
+    model: ARModel = build(slot, tokens, held)
+    return model
 
 
 def start(module: ComponentModule) -> None:
@@ -119,14 +123,17 @@ def build_teacher(slot: Slot, image: ImageSpec) -> Teacher:
 def _new_teacher(slot: Slot, image: ImageSpec) -> Teacher:
     # A teacher's start is overwritten by its weights: the draws for it must not change how others start.
     with torch.random.fork_rng(devices=()):
-        return build(slot, Teacher, image).eval().requires_grad_(False)  # type: ignore[type-abstract]
+        teacher: Teacher = build(slot, image)
+    return teacher.eval().requires_grad_(False)
 
 
 def build_dataset(slot: Slot) -> Dataset:
     """A dataset, its files found and checked."""
-    return build(slot, Dataset)
+    dataset: Dataset = build(slot)
+    return dataset
 
 
 def build_metric(slot: Slot, chain: Chain) -> Metric:
     """A metric, at zero."""
-    return build(slot, Metric, chain)  # type: ignore[type-abstract]
+    metric: Metric = build(slot, chain)
+    return metric

@@ -46,4 +46,4 @@ def _encoders(subject: Subject, latent: LatentSpec) -> Iterator[Callable[[], Enc
         except Exception:
             continue
         if fits:
-            yield partial(build, slot, Encoder, subject.image, latent)  # type: ignore[type-abstract]
+            yield partial(build, slot, subject.image, latent)

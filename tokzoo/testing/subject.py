@@ -10,7 +10,6 @@ import torch
 from tokzoo.assembly.build import build
 from tokzoo.contracts.configs import ComponentConfig
 from tokzoo.contracts.errors import Broken, Refusal, TokzooError
-from tokzoo.contracts.interfaces import INTERFACES
 from tokzoo.contracts.specs import CodeSpec, ImageSpec, LatentSpec
 from tokzoo.recipes.resolver import Resolver
 from tokzoo.recipes.slots import Slot
@@ -84,7 +83,7 @@ class Subject:
             CannotBuild: it says that it cannot be built here.
         """
         try:
-            return build(self.slot, INTERFACES[self.kind], *promised)
+            return build(self.slot, *promised)
         except (Broken, Refusal):
             raise
         except TokzooError as error:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tokzoo import Decoded, Encoded, Pass, Progress, Regularizer, View
+from tokzoo import Decoded, Encoded, Pass, Progress, View
 from tokzoo.assembly.build import build, build_teacher, shared_teachers
 from tokzoo.assembly.objective import Objective
 from tokzoo.assembly.tokenizer import Tokenizer
@@ -60,7 +60,7 @@ def test_nothing_changes_by_sharing(objective, make_chain, images):
     recipe, chain = make_chain(semantic=SEMANTIC, feature=FEATURE)
     torch.manual_seed(0)
     apart = Objective(
-        Tokenizer(recipe, chain), {role: build(slot, Regularizer, chain) for role, slot in recipe.regularizers.items()}
+        Tokenizer(recipe, chain), {role: build(slot, chain) for role, slot in recipe.regularizers.items()}
     ).train()
     teachers = [
         objective.by_role["feature"].teacher,

@@ -3,7 +3,7 @@ import torch
 
 import tokzoo
 from tokzoo.assembly.build import build, build_ar, build_dataset, build_metric, build_parts, start
-from tokzoo.contracts.interfaces import Encoder, Quantizer
+from tokzoo.contracts.interfaces import Encoder
 from tokzoo.recipes.slots import Slot
 from tokzoo.registry.catalogue import Entry
 
@@ -37,7 +37,7 @@ def slot_of(make_recipe):
 )
 def test_wrong_targets(slot_of, target, message):
     with pytest.raises(tokzoo.TokzooError, match=message):
-        build(slot_of(target), Quantizer)
+        build(slot_of(target))
 
 
 class Raising(tokzoo.Quantizer):
@@ -55,11 +55,11 @@ def test_a_constructor_that_raises_is_told_with_its_component(slot_of, monkeypat
     with pytest.raises(
         tokzoo.Broken, match=r"quantizer 'odd' \(plugin somebody\) cannot be built: ValueError: no codebook"
     ):
-        build(slot_of(Raising), Quantizer, None)
+        build(slot_of(Raising), None)
     # What is meant for the user is told as it is.
     monkeypatch.setattr(Raising, "error", tokzoo.TokzooError("weights: there is no file x"))
     with pytest.raises(tokzoo.TokzooError, match=r"^weights: there is no file x$"):
-        build(slot_of(Raising), Quantizer, None)
+        build(slot_of(Raising), None)
 
 
 def test_parts_get_config_and_shapes(make_recipe, make_chain):
