@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tokzoo.assembly.build import start
 from tokzoo.assembly.tokenizer import Tokenizer
-from tokzoo.contracts.configs import ComponentConfig, RegularizerConfig
+from tokzoo.contracts.configs import ComponentConfig
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.interfaces import Adversary, Regularizer
 from tokzoo.contracts.outputs import Decoded, Encoded, Pass, Progress, Quantized, View
@@ -86,9 +86,8 @@ class Objective(nn.Module):
 
     def active(self, progress: Progress) -> dict[str, Regularizer]:
         """The regularizers whose gate is open."""
-        gates: dict[str, RegularizerConfig] = {role: part.config for role, part in self.by_role.items()}
         return {
-            role: self.by_role[role] for role, config in gates.items() if progress.is_open(config.start, config.stop)
+            role: part for role, part in self.by_role.items() if progress.is_open(part.config.start, part.config.stop)
         }
 
     def _pass(self, images: Tensor, labels: Tensor | None, progress: Progress, active: dict[str, Regularizer]) -> Pass:
@@ -147,20 +146,35 @@ class _Sum:
         """Add the terms of an owner; those of a further decoding bear the name of its view."""
         for name, value in terms.items():
             full = ".".join(filter(None, (owner, view, name)))
-            if value.ndim:
-                raise TokzooError(f"loss term {full} must be a scalar, and has the shape {list(value.shape)}")
+            _check_scalar(f"loss term {full}", value)
             self._weighted.append((owner, config.weight_of(name) * value))
             self.terms[full] = value.detach()
 
     def adapt(self, adaptive: Mapping[str, Regularizer], state: Pass) -> None:
         """Let roles set a factor for their terms, each from its own and from the terms of those that set none."""
+        if not adaptive:
+            return
         owners = {owner: sum(v for each, v in self._weighted if each == owner) for owner, _ in self._weighted}
         others = {owner: cast(Tensor, value) for owner, value in owners.items() if owner not in adaptive}
         for role, regularizer in adaptive.items():
-            factor = regularizer.adapt(cast(Tensor, owners[role]), others, state) if role in owners else None
-            if factor is not None:
-                self._factors[role] = factor.detach()
-                self.terms[f"{role}.factor"] = factor.detach()
+            if role not in owners:
+                continue
+            try:
+                factor = regularizer.adapt(cast(Tensor, owners[role]), others, state)
+                if factor is None:
+                    continue
+                _check_scalar("its factor", factor)
+            except TokzooError as error:
+                raise TokzooError(f"regularizers.{role}: {error}") from error
+            self._factors[role] = factor.detach()
+            self.terms[f"{role}.factor"] = factor.detach()
+
+
+def _check_scalar(what: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise TokzooError(f"{what} must be a scalar tensor, and is a {type(value).__name__}")
+    if value.ndim:
+        raise TokzooError(f"{what} must be a scalar, and has the shape {list(value.shape)}")
 
 
 def detached(state: Pass) -> Pass:

@@ -96,6 +96,26 @@ def test_a_term_must_be_a_scalar(make_objective, images):
         losses(make_objective(odd="test/vector"), images)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"), [(0.5, "tensor, and is a float"), (torch.ones(3), r", and has the shape \[3\]")]
+)
+def test_what_is_no_scalar_is_told_with_its_role(make_objective, images, monkeypatch, given, said):
+    objective = make_objective(l1="l1", pull="test/balanced")
+    monkeypatch.setattr(type(objective.by_role["pull"]), "adapt", lambda *_: given)
+    with pytest.raises(TokzooError, match=rf"^regularizers\.pull: its factor must be a scalar ?{said}$"):
+        losses(objective, images)
+    monkeypatch.setattr(type(objective.by_role["pull"]), "terms", lambda *_: {"odd": given})
+    with pytest.raises(TokzooError, match=rf"^loss term pull\.odd must be a scalar ?{said}$"):
+        losses(objective, images)
+
+
+def test_what_a_role_says_where_it_cannot_weigh_is_told_with_it(make_objective, images):
+    objective = make_objective(l1="l1", pull="test/balanced")
+    objective.tokenizer.decoder.last_layer().requires_grad_(False)
+    with pytest.raises(TokzooError, match=r"^regularizers\.pull: a weight that follows from gradients needs them"):
+        losses(objective, images)
+
+
 def test_unquantized_warmup(make_objective, images):
     objective = make_objective({"use": "vq", "codes": 16, "dim": 4, "warmup": 5}, l1="l1", entropy="entropy")
     objective.tokenizer.quantizer.before_step(StepContext(START))
