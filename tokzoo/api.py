@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokzoo.bench.cell import Cell
-from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_plan, without_executor
+from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_plan, split, without_executor
 from tokzoo.bench.progress import progress
 from tokzoo.bench.run import Bench, Options, Outcome, summary_lines
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.leaderboard.rows import Table, build_tables
 from tokzoo.recipes.load import Axis
-from tokzoo.recipes.tree import Key, parse_key, parse_override
+from tokzoo.recipes.tree import Key, parse_key
 from tokzoo.records.finder import find_tokenizer
 from tokzoo.records.schema import Record
 from tokzoo.registry.local import add_components
@@ -218,12 +218,11 @@ def run(
             f"jobs={jobs}, executor={executor!r}: components of a script or a notebook run in this process, one cell "
             "after the other; make them a plugin file to have more at a time"
         )
-    named = [text for text in what if isinstance(text, Path) or "=" not in text]
-    written = [parse_override(str(text)) for text in what if text not in named]
+    names, written = split(what)
     all_changes = [*written, *((_key(key), value) for key, value in (changes or {}).items())]
     of_both, of_executor = without_executor(all_changes)
     request = Request(
-        names=tuple(map(str, named)),
+        names=names,
         changes=of_both,
         track=None if track is None else str(track),
         data=None if data is None else Path(data),

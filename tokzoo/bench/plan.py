@@ -40,11 +40,16 @@ class Request:
     metrics: tuple[ComponentSpec, ...] = ()
 
 
-def split(what: Iterable[str]) -> tuple[tuple[str, ...], list[Override]]:
-    """Names, and what ``key=value`` changes."""
-    texts = list(what)
-    names = tuple(text for text in texts if "=" not in text)
-    return names, [parse_override(text) for text in texts if "=" in text]
+def split(what: Iterable[str | Path]) -> tuple[tuple[str, ...], list[Override]]:
+    """Names, of which a path is always one, and what ``key=value`` changes."""
+    names: list[str] = []
+    overrides: list[Override] = []
+    for each in what:
+        if isinstance(each, Path) or "=" not in each:
+            names.append(str(each))
+        else:
+            overrides.append(parse_override(each))
+    return tuple(names), overrides
 
 
 def without_executor(overrides: Iterable[Override]) -> tuple[Changes, tuple[Override, ...]]:

@@ -82,21 +82,13 @@ class CellFolder:
             stages = {str(stage): str(key) for stage, key in content["stages"].items()}
             return {**content, "stages": stages}
 
-    def tokenizer(self) -> Path:
-        """The folder of its trained tokenizer.
-
-        Raises:
-            TokzooError: it is not trained yet.
-        """
-        return self.run.trained("tokenizer", self.read()["stages"].get("tokenizer"), f"cell {self.name}")
-
-    def ar(self) -> Path:
-        """The folder of its trained AR model.
+    def trained(self, stage: str) -> Path:
+        """The folder of its trained model, by the stage that makes it.
 
         Raises:
             TokzooError: it has none, or it is not trained yet.
         """
-        return self.run.trained("ar", self.read()["stages"].get("ar"), f"cell {self.name}")
+        return self.run.trained(stage, self.read()["stages"].get(stage), f"cell {self.name}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,10 +202,14 @@ def with_images(plan: Plan, folder: Path, registry: Registry) -> Plan:
 
 def plan_recipes(plan: Plan, registry: Registry) -> list[tuple[Recipe, Track]]:
     """Every recipe of a plan, resolved, with its track."""
+    members = grid(plan.axes)
+    tracks: list[Track] = []
     pairs = []
     for name in plan.recipes:
-        for member in grid(plan.axes):
+        for place, member in enumerate(members):
             recipe = load_recipe(name, registry, plan.changes.recipe, member)
-            track = load_track(plan.track, registry, (*plan.changes.track, *Changes.of(member).track))
-            pairs.append((recipe, track))
+            if place == len(tracks):
+                changes = (*plan.changes.track, *Changes.of(member).track)
+                tracks.append(load_track(plan.track, registry, changes))
+            pairs.append((recipe, tracks[place]))
     return pairs

@@ -158,11 +158,13 @@ class Recipe(Written):
 
     def _unlike_what_it_starts_from(self) -> list[Problem]:
         """The parts that are to be taken over from other components than they are."""
+        if self.init is None:
+            return []
         wrong: list[Problem] = []
-        for name in self.init.parts if self.init else ():
+        for name in self.init.parts:
             part, _, role = name.partition(".")
             slot = self.regularizers.get(role) if role else getattr(self, part)
-            said = self.init.folder.recipe[part]  # type: ignore[union-attr]
+            said = self.init.folder.recipe[part]
             there = (said[role] if role else said)["use"]
             if slot is not None and slot.use != there:
                 text = f"{name} is '{there}' there and '{slot.use}' here; leave it out of init.parts"

@@ -8,7 +8,7 @@ from tokzoo.contracts.errors import suggest
 from tokzoo.contracts.specs import MetricInfo
 from tokzoo.recipes.models import Probe, Recipe, Track
 from tokzoo.recipes.resolver import Resolver
-from tokzoo.recipes.tree import Tree
+from tokzoo.recipes.tree import Tree, at, nested
 from tokzoo.registry.catalogue import Catalogue
 
 
@@ -42,17 +42,15 @@ def join_roles(tree: Tree) -> None:
     ``parts: {regularizers.gan: …}``, over what is said there already.
     """
     key = ("train", "tokenizer", "parts")
-    parts: Any = tree.data
-    for name in key:
-        parts = parts.get(name) if isinstance(parts, Mapping) else None
-    roles = parts.get("regularizers") if isinstance(parts, Mapping) else None
+    parts = at(tree.data, key)
+    roles = at(parts, ("regularizers",))
     if not isinstance(roles, Mapping):
         return
     del parts["regularizers"]
     inside = {each: origin for each, origin in tree.origins.items() if each[:4] == (*key, "regularizers")}
     origins = {(*key, f"regularizers.{each[4]}", *each[5:]): origin for each, origin in inside.items() if each[4:]}
     named = {f"regularizers.{role}": value for role, value in roles.items()}
-    tree.merge(Tree({"train": {"tokenizer": {"parts": named}}}, origins))
+    tree.merge(Tree(nested(key, named), origins))
 
 
 def probe_of(recipe: Recipe, track: Track) -> Probe | None:

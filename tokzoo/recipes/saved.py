@@ -1,6 +1,5 @@
 """What a saved model says of itself: its recipe and its images. No torch here, and no weight is read."""
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +36,8 @@ class SavedModel:
     """
 
     what: ClassVar[str]
+    stage: ClassVar[str]
+    """Of a cell: it makes such a folder."""
     format: ClassVar[str]
     files: ClassVar[tuple[str, str]]
     """Of its description and its weights."""
@@ -87,12 +88,7 @@ class SavedModel:
         if not folder.is_dir():
             raise TokzooError(f"{folder}: no such folder; name that of a saved {cls.what}, or of a cell (runs/cells/…)")
         cell = CellFolder(folder)
-        return cls.read(cls.of_cell(cell) if cell.is_there() else folder)
-
-    @classmethod
-    @abstractmethod
-    def of_cell(cls, cell: CellFolder) -> Path:
-        """Where the cell has one."""
+        return cls.read(cell.trained(cls.stage) if cell.is_there() else folder)
 
     def write(self) -> None:
         """Write the description into the folder."""
@@ -126,13 +122,9 @@ class Saved(SavedModel):
     """The folder of a saved tokenizer."""
 
     what: ClassVar[str] = "tokenizer"
+    stage: ClassVar[str] = "tokenizer"
     format: ClassVar[str] = FORMAT
     files: ClassVar[tuple[str, str]] = (DESCRIPTION, WEIGHTS)
-
-    @classmethod
-    def of_cell(cls, cell: CellFolder) -> Path:
-        """Its trained tokenizer."""
-        return cell.tokenizer()
 
     @property
     def regularizers_fingerprint(self) -> str:
@@ -150,10 +142,6 @@ class SavedAR(SavedModel):
     """The folder of a saved AR model; its recipe is that of the tokenizer whose codes it learned, with its ``ar``."""
 
     what: ClassVar[str] = "AR model"
+    stage: ClassVar[str] = "ar"
     format: ClassVar[str] = AR_FORMAT
     files: ClassVar[tuple[str, str]] = (AR_DESCRIPTION, AR_WEIGHTS)
-
-    @classmethod
-    def of_cell(cls, cell: CellFolder) -> Path:
-        """Its trained AR model."""
-        return cell.ar()

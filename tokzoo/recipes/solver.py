@@ -83,6 +83,11 @@ class Solver:
         """The whole chain, once the decoder and the regularizers agree to it."""
         image, quantized = self.image, coded.quantized
         self.ask("quantizer → decoder", self.parts["decoder"], lambda c: c.accepts(quantized, image))
+
+        def of_decoder(decoder: Any, tap: Tap) -> Any:
+            decoder.accepts(quantized, image)
+            return decoder.hidden_spec(tap, quantized, image)
+
         chain = Chain(
             image,
             self.classes,
@@ -90,8 +95,8 @@ class Solver:
             quantized,
             coded.codes,
             coded.feature_map,
-            hidden=self._taps(quantized),
-            encoder_hidden=self._encoder_taps(),
+            hidden=self._taps("decoder", lambda c: c.taps(), of_decoder),
+            encoder_hidden=self._taps("encoder", lambda c: c.encoder_taps(), lambda c, tap: c.hidden_spec(tap, image)),
             provides=self.provides,
         )
         self._check_capabilities()
@@ -113,28 +118,16 @@ class Solver:
 
         self.ask("encoder → decoder", self.parts["decoder"], decodes)
 
-    def _taps(self, latent: LatentSpec) -> dict[Tap, HiddenSpec]:
+    def _taps(self, part: str, wanted: Question, answer: Callable[[Any, Tap], Any]) -> dict[Tap, HiddenSpec]:
+        """The hidden streams of a part that regularizers want, as it answers for them."""
         hidden: dict[Tap, HiddenSpec] = {}
         for role, slot in self.regularizers.items():
-            for tap in self.ask(f"tokenizer → regularizers.{role}", slot, lambda c: c.taps()):
+            for tap in self.ask(f"tokenizer → regularizers.{role}", slot, wanted):
 
-                def serve(decoder: Any, tap: Tap = tap) -> HiddenSpec:
-                    decoder.accepts(latent, self.image)
-                    answer: HiddenSpec = decoder.hidden_spec(tap, latent, self.image)
-                    return _promised(answer, HiddenSpec, "hidden_spec")
+                def serve(config: Any, tap: Tap = tap) -> Any:
+                    return _promised(answer(config, tap), HiddenSpec, "hidden_spec")
 
-                hidden[tap] = self.ask(f"decoder → regularizers.{role}", self.parts["decoder"], serve)
-        return hidden
-
-    def _encoder_taps(self) -> dict[Tap, HiddenSpec]:
-        hidden: dict[Tap, HiddenSpec] = {}
-        for role, slot in self.regularizers.items():
-            for tap in self.ask(f"tokenizer → regularizers.{role}", slot, lambda c: c.encoder_taps()):
-
-                def serve(encoder: Any, tap: Tap = tap) -> HiddenSpec:
-                    return _promised(encoder.hidden_spec(tap, self.image), HiddenSpec, "hidden_spec")
-
-                hidden[tap] = self.ask(f"encoder → regularizers.{role}", self.parts["encoder"], serve)
+                hidden[tap] = self.ask(f"{part} → regularizers.{role}", self.parts[part], serve)
         return hidden
 
     @property

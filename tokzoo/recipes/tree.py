@@ -266,7 +266,7 @@ def parse_override(text: str) -> Override:
     return key, parse_value(value, name)
 
 
-def apply_overrides(tree: Tree, overrides: Iterable[Override], origin: str = COMMAND_LINE) -> None:
+def apply_overrides(tree: Tree, overrides: Iterable[Override]) -> None:
     """Set overrides whatever their order on the command line: a swap of a component before what is said of it.
 
     Raises:
@@ -283,4 +283,4 @@ def apply_overrides(tree: Tree, overrides: Iterable[Override], origin: str = COM
             raise TokzooError(f"{'.'.join(key)}: given twice ({named!r}, and {seen[*key, 'use']!r} as its use)")
     # "quantizer" before "quantizer.use" before "quantizer.codes"; a list before what is appended to it.
     for key in sorted(seen, key=lambda k: (len(k), k[-1] != "use", k[-1].endswith(APPEND))):
-        tree.set(key, seen[key], origin)
+        tree.set(key, seen[key], COMMAND_LINE)

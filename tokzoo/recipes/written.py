@@ -1,12 +1,12 @@
 """What the models of recipe and track files have in common."""
 
 from collections.abc import Mapping
-from typing import Any, NoReturn, Self, get_args
+from typing import Any, NoReturn, Self, cast, get_args
 
 from pydantic import PrivateAttr, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from tokzoo.contracts.configs import Config
+from tokzoo.contracts.configs import ARConfig, Config, DecoderConfig
 from tokzoo.recipes.mistakes import REFERENCE, Problem
 from tokzoo.recipes.slots import Slot
 from tokzoo.recipes.tree import Key
@@ -50,7 +50,7 @@ def refuse(*problems: Problem) -> NoReturn:
 
 def sampler_of(slot: Slot, said: Any, info: ValidationInfo, key: Key = ()) -> Config:
     """What is said of the sampler of a component, at ``key``, as a config of it."""
-    model: type[Config] = slot.config.sampler  # type: ignore[attr-defined]
+    model = cast(DecoderConfig | ARConfig, slot.config).sampler
     if isinstance(said, model):
         return said
     if isinstance(said, Mapping) and not model.model_fields:

@@ -21,9 +21,9 @@ def find_tokenizer(text: str, out: Path) -> Path:
     run, folder = RunFolder(out), Path(text)
     if folder.is_dir():
         cell = CellFolder(folder)
-        return cell.tokenizer() if cell.is_there() else folder
+        return cell.trained("tokenizer") if cell.is_there() else folder
     if run.cell(text).is_there():
-        return run.cell(text).tokenizer()
+        return run.cell(text).trained("tokenizer")
     found = _of_recipe(text, run) or _of_record(text, run)
     if found is not None:
         return found
@@ -42,7 +42,7 @@ def find_ar(text: str, out: Path) -> Path:
     run, folder = RunFolder(out), Path(text)
     cell = CellFolder(folder) if folder.is_dir() else run.cell(text)
     if cell.is_there():
-        return cell.ar()
+        return cell.trained("ar")
     if folder.is_dir():
         return folder
     known = [each.name for each in run.all_cells()]
@@ -54,7 +54,7 @@ def _of_recipe(name: str, run: RunFolder) -> Path | None:
     cells = [cell for cell in run.all_cells() if _recipe(cell) == name]
     finished = [cell for cell in cells if (_folder(cell) / DONE).is_file()]
     if not finished:
-        return cells[0].tokenizer() if cells else None
+        return cells[0].trained("tokenizer") if cells else None
     finished.sort(key=lambda cell: (_folder(cell) / DONE).stat().st_mtime)
     newest: dict[str, CellFolder] = {}
     for cell in finished:

@@ -13,11 +13,11 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 
-from tokzoo.contracts.configs import Config
+from tokzoo.contracts.configs import ARConfig, Config, DecoderConfig
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.data.files import read_json, write_json
 from tokzoo.recipes.identity import default_of
@@ -115,8 +115,7 @@ def _sampler(entry: Entry, catalogue: Catalogue) -> type[Config]:
     sampler = getattr(entry.config, "sampler", Config)
     if isinstance(sampler, type):
         return sampler
-    found: type[Config] = example_slot(entry, catalogue).config.sampler  # type: ignore[attr-defined]
-    return found
+    return cast(DecoderConfig | ARConfig, example_slot(entry, catalogue).config).sampler
 
 
 if __name__ == "__main__":

@@ -167,6 +167,7 @@ def test_a_plan_is_recipes_by_grid_with_the_changes(zoo):
     ]
     assert {recipe.encoder.use for recipe, _ in pairs} == {"line"}
     assert {(track.tokenizer.steps, track.seeds) for _, track in pairs} == {(7, 1)}
+    assert [track for _, track in pairs[:2]] == [track for _, track in pairs[2:]]
 
 
 SUITE = """
