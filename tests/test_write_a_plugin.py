@@ -197,3 +197,11 @@ def main():
 
 if __name__ == "__main__":
     main()
+
+
+def test_its_baseline_is_that_of_readme():
+    def shown(text):
+        row = next(line for line in text.splitlines() if line.startswith("│") and " gigatok-2d-nano " in line)
+        return re.findall(r"fashion-quick@1  \(\w+\)", text), [each.strip() for each in row.split("│")]
+
+    assert shown(TEXT) == shown((ROOT / "README.md").read_text(encoding="utf-8"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from tokzoo.bench.cell import Cell, make_cell, warnings
 from tokzoo.bench.stages import left_out_metrics
 from tokzoo.contracts.errors import ONE_LINE, Refusal, TokzooError, suggest
+from tokzoo.recipes.files import is_file
 from tokzoo.recipes.load import Axis, Changes, Plan, is_suite, load_suite, plan_recipes, with_images
 from tokzoo.recipes.tree import Override, parse_override
 from tokzoo.registry.component import ComponentSpec
@@ -74,6 +75,11 @@ def make_plan(request: Request, registry: Registry) -> Plan:
         plan = Plan(names, request.track or "")
     plan = replace(plan, changes=request.changes, track=request.track or plan.track)
     if not plan.track:
+        # A misspelt suite is not mended by a track.
+        offered = [*registry.suites, *registry.recipes]
+        for name in names:
+            if not is_file(name) and name not in offered:
+                raise TokzooError(f"recipe or suite '{name}': unknown; {suggest(name, offered)}")
         known = ", ".join(registry.tracks) or "none"
         raise TokzooError(f"name a track with --track (in Python, track=…); tracks: {known}")
     plan = replace(plan, axes=(*plan.axes, *request.axes), seeds=request.seeds or plan.seeds)

@@ -4,6 +4,11 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +42,43 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 def separated(a: Estimate, b: Estimate) -> bool:
     """Whether two means differ by more than their noise: Welch's t-test at 5 %. Never with a single seed."""
-    if a.n < 2 or b.n < 2:
-        return False
-    if a.deviation == b.deviation == 0:
-        return a.mean != b.mean
-    from scipy.stats import ttest_ind_from_stats
-
-    test = ttest_ind_from_stats(a.mean, a.deviation, a.n, b.mean, b.deviation, b.n, equal_var=False)
-    return bool(test.pvalue < 0.05)
+    return bool(_separated(a, *_columns([b]))[0])
 
 
 def tie_groups(estimates: Sequence[Estimate]) -> list[tuple[int, int]]:
-    """For rows sorted best first, the first and last rank (1-based) each may hold.
+    """For rows from best to worst, the first and last rank each could have: a row ties with all it cannot be told from.
 
     A row could be as good as the best row it is not separated from, and as bad as the worst.
     """
+    import numpy as np  # a tenth of a second to import
+
+    columns = _columns(estimates)
     spans = []
     for i, row in enumerate(estimates):
-        tied = [j for j, other in enumerate(estimates) if j == i or not separated(row, other)]
-        spans.append((min(tied) + 1, max(tied) + 1))
+        tied = np.append(np.flatnonzero(~_separated(row, *columns)), i)
+        spans.append((int(tied.min()) + 1, int(tied.max()) + 1))
     return spans
+
+
+def _columns(estimates: Sequence[Estimate]) -> "NDArray[Any]":
+    """Means, deviations and counts."""
+    import numpy as np
+
+    return np.array([(each.mean, each.deviation, each.n) for each in estimates]).reshape(-1, 3).T
+
+
+def _separated(
+    a: Estimate, means: "NDArray[Any]", deviations: "NDArray[Any]", counts: "NDArray[Any]"
+) -> "NDArray[np.bool_]":
+    """Whether a mean is separated from each of others, tested at once: a test by itself costs ten microseconds."""
+    import numpy as np
+
+    if a.n < 2:
+        return np.zeros(len(means), dtype=bool)
+    from scipy.stats import ttest_ind_from_stats
+
+    with np.errstate(all="ignore"):  # of single seeds, and of means without noise, of which the test says nothing
+        test = ttest_ind_from_stats(a.mean, a.deviation, a.n, means, deviations, counts, equal_var=False)
+    exact = (deviations == 0) & (a.deviation == 0)
+    separate: NDArray[np.bool_] = (counts > 1) & np.where(exact, means != a.mean, test.pvalue < 0.05)
+    return separate

@@ -19,7 +19,14 @@ SUFFIXES = (".yaml", ".yml")
 
 def is_file(name: str) -> bool:
     """Whether a name is the path of a file, or of a folder with a recipe in it."""
-    return name.endswith(SUFFIXES) or (Path(name) / RECIPE).is_file()
+    return name.endswith(SUFFIXES) or _is_saved(name)
+
+
+def _is_saved(name: str) -> bool:
+    try:
+        return (Path(name) / RECIPE).is_file()
+    except (OSError, ValueError):  # longer than a path may be, or with a NUL in it
+        return False
 
 
 def read(what: str, name: str, registry: Registry) -> tuple[Path, Tree]:
@@ -31,7 +38,7 @@ def read(what: str, name: str, registry: Registry) -> tuple[Path, Tree]:
         _refuse_other_paths(what, name, getattr(registry, what))
         path = find_file(registry, what, name)
         return path, Tree.from_file(path, path.name)
-    path = Path(name) / RECIPE if (Path(name) / RECIPE).is_file() else Path(name)
+    path = Path(name) / RECIPE if _is_saved(name) else Path(name)
     tree = Tree.from_file(path)
     init, ar = tree.data.get("init"), tree.data.get("ar")
     named = [(tree.data, "weights"), (init, "folder") if isinstance(init, dict) else (tree.data, "init")]
@@ -43,7 +50,7 @@ def read(what: str, name: str, registry: Registry) -> tuple[Path, Tree]:
 
 def _refuse_other_paths(what: str, name: str, known: Mapping[str, Any]) -> None:
     """Tell of a path that is there, but no file of ours, why it is none."""
-    if name in known or "\0" in name:
+    if name in known:
         return
     path = Path(name)
     try:
@@ -51,7 +58,7 @@ def _refuse_other_paths(what: str, name: str, known: Mapping[str, Any]) -> None:
             raise TokzooError(f"{name}: the file of a {what[:-1]} ends in {' or '.join(SUFFIXES)}; rename it so")
         if path.is_dir():
             raise TokzooError(f"{name}: a folder without {RECIPE}; name a {what[:-1]}, its file, or a saved tokenizer")
-    except OSError:
+    except (OSError, ValueError):
         return
 
 

@@ -49,7 +49,7 @@ class Resolver:
         value: Any = self.tree.data
         for name in key:
             if isinstance(value, list):
-                value = value[int(name)]
+                value = value[int(name)] if name.isdecimal() and int(name) < len(value) else None
             else:
                 value = value.get(name) if isinstance(value, Mapping) else None
         return value

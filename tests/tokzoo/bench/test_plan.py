@@ -53,6 +53,7 @@ def test_a_suite_brings_its_track_and_seeds_unless_others_are_asked_for(registry
     ("request_", "told"),
     [
         (Request(()), "name a recipe or a suite; recipes: "),
+        (Request(("quikstart",)), "recipe or suite 'quikstart': unknown; did you mean 'quickstart'"),
         (Request(("gigatok-2d-nano",)), "name a track with --track .in Python, track=….; tracks: "),
         (Request(("gigatok-2d-nan",), track="fashion-quick"), "did you mean 'gigatok-2d-nano'"),
     ],

@@ -74,3 +74,7 @@ def test_ties_are_no_chain():
 
 def test_no_rows_have_no_ranks():
     assert tie_groups([]) == []
+
+
+def test_a_row_of_one_seed_ties_with_all_and_exact_ones_with_their_equals():
+    assert spans([3.0], [2.0, 2.0], [2.0, 2.0], [1.0, 1.0]) == [(1, 4), (1, 3), (1, 3), (1, 4)]

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.recipes.load import Axis, Changes, Plan, grid, load_suite, load_track, plan_recipes
+from tokzoo.recipes.files import is_file
+from tokzoo.recipes.load import Axis, Changes, Plan, grid, load_recipe, load_suite, load_track, plan_recipes
 from tokzoo.registry.plugins import load_registry
 
 
@@ -282,3 +283,10 @@ def test_dropping_what_is_not_there_is_refused(zoo, text):
     with pytest.raises(TokzooError, match=said + r"\(mine.yaml:3\)$"):
         zoo.recipe(of=own)
     assert "entropy" not in zoo.recipe("regularizers.entropy=null").regularizers
+
+
+@pytest.mark.parametrize("name", ["n" * 9999, "a\0b", "x" * 300 + "/y"])
+def test_a_name_that_no_path_can_be_is_unknown_like_others(name):
+    assert not is_file(name)
+    with pytest.raises(TokzooError, match="unknown"):
+        load_recipe(name, load_registry())
