@@ -27,6 +27,10 @@ from tokzoo.contracts.specs import Chain, CodeSpec, ImageSpec, LatentSpec, Tap, 
 class ComponentModule(nn.Module):
     """What every component that is a torch module has in common."""
 
+    # Frozen modules that follow every move. In a tuple, where torch does not register them: they are neither saved with
+    # the component nor among its parameters.
+    _held: tuple[nn.Module, ...] = ()
+
     def start(self) -> None:
         """Called once in every process that trains, when all parts are built and before a checkpoint is restored.
 
@@ -36,6 +40,12 @@ class ComponentModule(nn.Module):
         Raises:
             TokzooError: a file of weights is missing or holds something else; with its source and the field to set.
         """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for held in self._held if recurse else ():
+            held._apply(fn)
+        return self
 
 
 class Encoder(ComponentModule, ABC):
@@ -182,8 +192,7 @@ class ARModel(ComponentModule, ABC):
     def __init__(self, config: Any, tokens: Tokens, quantizer: Quantizer | None = None) -> None:
         super().__init__()
         self.config = config
-        # In a tuple, where torch does not register it: it is neither saved with this model nor one of its parameters.
-        self._held = () if quantizer is None else (quantizer,)
+        self._held: tuple[Quantizer, ...] = () if quantizer is None else (quantizer,)
 
     @property
     def quantizer(self) -> Quantizer:
@@ -195,12 +204,6 @@ class ARModel(ComponentModule, ABC):
         if not self._held:
             raise TokzooError(f"{type(self).__name__} is given the quantizer only if its config's requires names a use")
         return self._held[0]
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for held in self._held if recurse else ():
-            held._apply(fn)  # type: ignore[no-untyped-call]
-        return self
 
     @property
     @abstractmethod

@@ -1,14 +1,12 @@
 """What components that hold a pretrained network share, without training or saving it."""
 
-from collections.abc import Callable
-from typing import Self
-
-from torch import Tensor, nn
+from torch import nn
 
 from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.interfaces import ComponentModule
 
 
-class WithFrozenNetwork(nn.Module):
+class WithFrozenNetwork(ComponentModule):
     """Beside an interface, a module that holds a frozen network, given to :meth:`hold`.
 
     Pretrained weights are read in ``start``, so that the network is given there. It follows every move (``to``,
@@ -16,11 +14,9 @@ class WithFrozenNetwork(nn.Module):
     leaves it in eval mode, and wrappers for distributed training neither shard nor broadcast it.
     """
 
-    _held: tuple[nn.Module, ...] = ()
-
     def hold(self, network: nn.Module) -> None:
         """Freeze the network and keep it, in place of any before it."""
-        self._held = (network.eval().requires_grad_(False),)  # in a tuple, where torch does not register it
+        self._held = (network.eval().requires_grad_(False),)
 
     @property
     def network(self) -> nn.Module:
@@ -32,10 +28,3 @@ class WithFrozenNetwork(nn.Module):
         if not self._held:
             raise TokzooError(f"{type(self).__name__} has no network yet: start() reads it, and comes before use")
         return self._held[0]
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if recurse:
-            for network in self._held:
-                network._apply(fn)
-        return self
