@@ -1,6 +1,5 @@
 """One cell at work: what its stages share, and how each of them is run."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from tokzoo.contracts.interfaces import ARModel, Dataset
 from tokzoo.data.files import read_json, write_json
 from tokzoo.data.run_folder import CHECKPOINT, EXECUTION
 from tokzoo.data.seeding import derive_seed
+from tokzoo.records.schema import LARGEST
 from tokzoo.registry.component import import_target
 from tokzoo.registry.plugins import Registry
 from tokzoo.training.loop import RunContext, seed_generators
@@ -140,9 +140,9 @@ def run_stage(bench: Workbench, stage: CellStage, upstream: dict[str, str]) -> R
     seed_generators(derive_seed(stage.seed, "stage", stage.name), bench.device)
     started = time.monotonic()
     output = work(bench)
-    broken = [name for name, value in output.values.items() if not math.isfinite(value)]
+    broken = [f"{name} {value}" for name, value in output.values.items() if not abs(value) <= LARGEST]
     if broken:
-        raise Diverged(f"{', '.join(broken)} came out as not a finite number")
+        raise Diverged(f"not a finite number up to {LARGEST:g}: {', '.join(broken)}")
     observed = {"seconds": round(time.monotonic() - started, 3)}
     _check_upstream(bench, upstream)
     result = Result(output.values, output.count, {}, upstream, code, execution, observed)

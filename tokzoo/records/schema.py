@@ -7,6 +7,7 @@ before.
 Anyone may have written a record: what is shown of it is text of visible characters and a sane length.
 """
 
+import marshal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -22,6 +23,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.dataclasses import dataclass
 
 from tokzoo.contracts.configs import Config
 from tokzoo.contracts.errors import ONE_LINE, TokzooError
@@ -33,6 +35,8 @@ SCHEMA = "tokzoo.record/1"
 LONGEST_TEXT = 500
 LONGEST_MESSAGE = 10_000
 DEEPEST = 50
+LARGEST = 1e100
+"""In size, of a number that is measured: its square is a number, too."""
 
 
 def _shortened(message: Any) -> Any:
@@ -47,13 +51,14 @@ Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-class MetricValue(Config):
-    """A number, never bare.
+@dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class MetricValue:
+    """A number, never bare. Of all that records hold these are the most, so each is small.
 
     ``protocol`` is a key of the record's ``protocols``: two numbers compare only where these are equal.
     """
 
-    value: float = Field(allow_inf_nan=False)
+    value: float = Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)
     label: Text
     unit: Text
     better: Literal["higher", "lower"] | None
@@ -198,8 +203,8 @@ def make_record(**content: Any) -> Record:
     return record
 
 
-Pool = dict[str, Any]
-"""Fields of records by their JSON: what many records have in common is kept once."""
+Pool = dict[tuple[str, bytes], tuple[str, Any]]
+"""Fields of records and their canonical JSON, by name and content: what many have in common is made and kept once."""
 
 POOLED = ("track", "recipe", "shapes", "versions", "execution", "not_applicable", "protocols", "provenance")
 
@@ -221,10 +226,11 @@ def check_record(data: Any, where: str, source: Path | None = None, pool: Pool |
         raise TokzooError(f"{where}: schema {printable(repr(schema), 100)}; this version of tokzoo reads {SCHEMA}")
     try:
         record = Record.model_validate(data)
-        texts = _texts(data)
-        computed = _id(texts)
+        computed = _id(_share(record, data, {} if pool is None else pool))
     except ValidationError as error:
         raise TokzooError(f"{where}: not a valid record: {_first(error)}") from None
+    except TokzooError as error:
+        raise TokzooError(f"{where}: not a valid record: {error}") from None
     except UnicodeError:
         raise TokzooError(f"{where}: not a valid record: it holds half of a surrogate pair") from None
     except RecursionError:
@@ -234,21 +240,30 @@ def check_record(data: Any, where: str, source: Path | None = None, pool: Pool |
     if record.id != computed:
         claimed = printable(record.id, 100)
         raise TokzooError(f"{where}: its content has the id {computed}, not {claimed}: it was changed")
-    _share(record, texts, {} if pool is None else pool, where)
     record._stored = data if source is None else source
     return record
 
 
-def _share(record: Record, texts: Mapping[str, str], pool: Pool, where: str) -> None:
-    """Have a record use what the pool has already; what is new is looked at for its depth."""
+def _share(record: Record, data: Mapping[str, Any], pool: Pool) -> dict[str, str]:
+    """Have a record use what the pool has already; the canonical JSON of each field, in the order of their names.
+
+    What is new is looked at for its depth.
+    """
     if _depth(record.observed) > DEEPEST:
-        raise TokzooError(f"{where}: not a valid record: observed: nested too deeply")
-    values = vars(record)
-    for name in POOLED:
-        key = texts.get(name, "")
-        if f"{name} {key}" not in pool and _depth(values[name]) > DEEPEST:
-            raise TokzooError(f"{where}: not a valid record: {name}: nested too deeply")
-        values[name] = pool.setdefault(f"{name} {key}", values[name])
+        raise TokzooError("observed: nested too deeply")
+    values, texts = vars(record), {}
+    for name in sorted(data):
+        if name not in POOLED:
+            texts[name] = canonical(data[name])
+            continue
+        # The same bytes are the same content, and marshal makes them four times as fast as JSON.
+        key = name, marshal.dumps(data[name], 2)
+        if key not in pool:
+            if _depth(values[name]) > DEEPEST:
+                raise TokzooError(f"{name}: nested too deeply")
+            pool[key] = canonical(data[name]), values[name]
+        texts[name], values[name] = pool[key]
+    return texts
 
 
 def _depth(value: Any) -> int:

@@ -6,7 +6,7 @@ import tokzoo
 from tests.conftest import RECIPES
 from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_plan, parse_seeds
 from tokzoo.bench.stages import stage_metrics
-from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.errors import Broken, TokzooError
 from tokzoo.recipes.load import Axis, Changes, load_track, plan_recipes
 from tokzoo.registry.plugins import load_registry
 
@@ -125,6 +125,13 @@ def test_metrics_that_a_tokenizer_cannot_have_are_told(registry):
     (line,) = doubts([cell])
     assert line.endswith("not measured on tiny, which does not provide prefix_decoding: prefix-psnr")
     assert "prefix-psnr" not in [slot.use for slot in stage_metrics(cell, "reconstruction")]
+
+
+def test_a_component_that_cannot_say_its_doubts_is_named(registry, monkeypatch):
+    cells = make_cells(make_plan(Request((TINY,), track=TRACK), registry), registry)
+    monkeypatch.setattr(type(cells[0].recipe.quantizer.config), "warnings", lambda config, steps: None)
+    with pytest.raises(Broken, match=r"quantizer 'vq' \(plugin quantizers\) raised TypeError"):
+        doubts(cells)
 
 
 def test_a_device_is_one_of_three():

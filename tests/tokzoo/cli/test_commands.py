@@ -166,7 +166,11 @@ def test_leaderboard_and_runs_show(finished):
     rows = json.loads(finished("leaderboard", "show", "--json").stdout)[0]["rows"]
     assert rows[0]["seeds"] == [0]
     assert record["id"] in finished("runs", "show", record["id"][:6]).stdout
+    truncated = finished.folder / "runs" / "cells" / "cut" / "cell.json"
+    truncated.parent.mkdir()
+    truncated.write_text('{"stages": ')
     assert "reconstruction.psnr" in finished("runs", "show", "tiny").stdout
+    truncated.unlink()
     assert "made some" not in finished("leaderboard", "show", "--track", "nope", code=2).stdout
 
 

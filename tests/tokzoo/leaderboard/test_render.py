@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -68,7 +69,7 @@ def test_a_table_on_a_terminal(seeds, record):
 
 def test_markup_in_names_is_text(record):
     evil = record(1.0, name="[red]x[/red] [link=http://a]y[/link]", seed=0)
-    value = evil.metrics["reconstruction.psnr"].model_copy(update={"label": "[bold]PSNR", "unit": "[/x]"})
+    value = replace(evil.metrics["reconstruction.psnr"], label="[bold]PSNR", unit="[/x]")
     evil = evil.model_copy(update={"metrics": {"reconstruction.psnr": value}})
     evil = evil.model_copy(update={"track": evil.track.model_copy(update={"name": "[blink]toy"})})
     (table,) = build_tables([evil])

@@ -90,3 +90,16 @@ def test_by_its_record(tmp_path):
     first, several = max(ids.items(), key=lambda item: len(item[1]))
     with pytest.raises(TokzooError, match=f"tokenizer '{first}': begins the ids of {', '.join(sorted(several))}"):
         find_tokenizer(first, runs)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "[]", "{}", '{"stages": []}', '{"stages": {"tokenizer": []}, "recipe": []}', "[" * 9999]
+)
+def test_a_cell_that_cannot_be_read_hides_no_other(tmp_path, text):
+    (tmp_path / "cells" / "bad").mkdir(parents=True)
+    (tmp_path / "cells" / "bad" / "cell.json").write_text(text)
+    cell(tmp_path, "a--s0", "a0", recipe={"name": "a"}, seed=0)
+    trained(tmp_path, "a0")
+    assert find_tokenizer("a", tmp_path).name == "a0"
+    with pytest.raises(TokzooError, match="bad"):
+        find_tokenizer("bad", tmp_path)
