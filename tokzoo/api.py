@@ -7,19 +7,20 @@ import io
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokzoo import arguments
 from tokzoo.bench.cell import Cell
-from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_plan, split, without_executor
+from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_plan
 from tokzoo.bench.progress import progress
 from tokzoo.bench.run import Bench, Options, Outcome, summary_lines
+from tokzoo.bench.stages import stages_of
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.leaderboard.rows import Table, build_tables
-from tokzoo.recipes.load import Axis
-from tokzoo.recipes.tree import Key, parse_key
+from tokzoo.recipes.label import short
 from tokzoo.records.finder import find_tokenizer
 from tokzoo.records.schema import Record
 from tokzoo.registry.local import add_components
@@ -49,7 +50,8 @@ class Results:
 
     outcomes: Sequence[Outcome]
     out: Path
-    _summary: Sequence[str]
+    _bench: Bench
+    _axes: Sequence[str]
 
     @property
     def records(self) -> list[Record]:
@@ -77,20 +79,53 @@ class Results:
         return build_tables(self.records)
 
     def frame(self) -> "pandas.DataFrame":
-        """A row for each number of each record: what was measured, how it is to be read, and under which protocol."""
+        """A row for each number of each record: what was measured, how it is to be read, and under which protocol.
+
+        Each axis of a grid is a column, called by its key (``frame["quantizer.codes"]``): numbers as they are, anything
+        else as the recipe's name says it.
+        """
         import pandas
 
-        columns = ("track", "recipe", "seed", "metric", "value", "unit", "better", "protocol", "record", "recipe_hash")
+        measured = ("metric", "value", "unit", "better", "protocol")
+        columns = ("track", "recipe", "seed", *self._axes, *measured, "record", "recipe_hash")
         rows = [
             (
-                *(record.track.name, record.recipe.name, record.seed),
+                *(record.track.name, record.recipe.name, record.seed, *place),
                 *(metric, value.value, value.unit, value.better, value.protocol),
                 *(record.id, record.recipe.hash),
             )
-            for record in self.records
+            for record, place in ((each.record, self._place(each)) for each in self.outcomes)
+            if record is not None
             for metric, value in record.metrics.items()
         ]
         return pandas.DataFrame(rows, columns=list(columns))
+
+    def _place(self, outcome: Outcome) -> list[Any]:
+        """Where a cell stands on each axis."""
+        values = (outcome.cell.recipe.changes[axis] for axis in self._axes)
+        # Null as text too: pandas would leave out the rows of a missing value where it groups them.
+        return [value if isinstance(value, int | float) else short(value) for value in values]
+
+    def tokenizer(self, cell: int = 0, device: str = "auto") -> "Tokenizer":
+        """The tokenizer of a cell, in eval mode, ready to encode and decode.
+
+        Args:
+            cell: its place among ``outcomes``.
+            device: ``auto``, ``cpu`` or ``cuda``.
+
+        Raises:
+            TokzooError: there is no such cell, or its tokenizer was not trained to the end.
+        """
+        check_device(device)
+        if type(cell) is not int or not -len(self.outcomes) <= cell < len(self.outcomes):
+            raise TokzooError(f"tokenizer({cell!r}): the place of a cell is 0 to {len(self.outcomes) - 1}")
+        chosen = self.outcomes[cell].cell
+        key = next(stage.key for stage in stages_of(chosen) if stage.name == "tokenizer")
+        folder = self._bench.run_folder.trained("tokenizer", key, f"cell {chosen.id}")
+        loaded = _load(folder, self._bench.registry, device)
+        # Cells that only sample otherwise share what was trained.
+        loaded.sampler = chosen.recipe.sampler.decoder
+        return loaded
 
     def show(self, console: "Console") -> None:
         """Print the ranked tables, and how the run went."""
@@ -100,7 +135,7 @@ class Results:
 
         for table in self.tables:
             print_table(table, console)
-        for line in self._summary:
+        for line in summary_lines(self.outcomes, self._bench):
             console.print(Text(line), soft_wrap=True)
 
     def __str__(self) -> str:
@@ -121,17 +156,19 @@ class Prepared:
 
     Attributes:
         doubts: what is not wrong but may not be meant, a line each.
+        axes: of the grid, by their keys.
     """
 
     cells: Sequence[Cell]
     bench: Bench
     doubts: Sequence[str]
+    axes: Sequence[str]
 
     def run(self, console: "Console") -> Results:
         """Have every cell done, showing how it goes."""
         with progress(console, {cell.id: cell for cell in self.cells}) as observe:
             outcomes = self.bench.run(self.cells, observe)
-        return Results(outcomes, self.bench.options.out, summary_lines(outcomes, self.bench))
+        return Results(outcomes, self.bench.options.out, self.bench, self.axes)
 
 
 def prepare(request: Request, options: Options, registry: Registry) -> Prepared:
@@ -141,9 +178,11 @@ def prepare(request: Request, options: Options, registry: Registry) -> Prepared:
         TokzooError: it is wrong, or does not fit together.
     """
     check_device(options.device)
-    cells = make_cells(make_plan(request, registry), registry)
+    plan = make_plan(request, registry)
+    cells = make_cells(plan, registry)
     bench = Bench(options, registry)
-    return Prepared(cells, bench, [*doubts(cells), *bench.other_releases(cells)])
+    told = [*doubts(cells), *bench.other_releases(cells)]
+    return Prepared(cells, bench, told, [axis.key for axis in plan.axes])
 
 
 def run(
@@ -210,29 +249,21 @@ def run(
     """
     from rich.console import Console
 
+    for name, given, least in (("checkpoint_every", checkpoint_every, 0), ("accumulate", accumulate, 1)):
+        arguments.a_number(name, given, least, whole=name == "accumulate")
     registry = _registry(plugins)
-    specs = add_components(registry, components)
+    specs = add_components(registry, _components(components))
     executor = executor or (IN_PROCESS if specs else "local")
     if specs and (jobs not in (None, 1) or executor != IN_PROCESS):
         raise TokzooError(
             f"jobs={jobs}, executor={executor!r}: components of a script or a notebook run in this process, one cell "
             "after the other; make them a plugin file to have more at a time"
         )
-    names, written = split(what)
-    all_changes = [*written, *((_key(key), value) for key, value in (changes or {}).items())]
-    of_both, of_executor = without_executor(all_changes)
-    request = Request(
-        names=names,
-        changes=of_both,
-        track=None if track is None else str(track),
-        data=None if data is None else Path(data),
-        seeds=None if seeds is None else _seeds(seeds),
-        axes=tuple(Axis(".".join(_key(key)), _values(key, values)) for key, values in (grid or {}).items()),
-        metrics=tuple(spec for spec in specs if spec.kind == "metric"),
-    )
+    request, of_executor = arguments.requested(what, changes, track=track, data=data, seeds=seeds, grid=grid)
+    request = replace(request, metrics=tuple(spec for spec in specs if spec.kind == "metric"))
     if jobs is not None and executor != IN_PROCESS:
         of_executor = (*of_executor, (("executor", "jobs"), jobs))
-    options = Options(Path(out), executor, of_executor, device, checkpoint_every, accumulate, fresh)
+    options = Options(arguments.a_path("out", out), executor, of_executor, device, checkpoint_every, accumulate, fresh)
     prepared = prepare(request, options, registry)
     for line in prepared.doubts:
         warnings.warn(line, stacklevel=2)
@@ -261,38 +292,27 @@ def load(
         TokzooError: none of these or several, or not one that can be loaded.
     """
     check_device(device)
-    folder = find_tokenizer(str(tokenizer), Path(out))
+    named = str(arguments.a_path("tokenizer", tokenizer))
+    folder = find_tokenizer(named, arguments.a_path("out", out))
     registry = _registry(plugins)
-    add_components(registry, components)
+    add_components(registry, _components(components))
+    return _load(folder, registry, device)
+
+
+def _load(folder: Path, registry: Registry, device: str) -> "Tokenizer":
+    # torch is slow to import, and not needed to find mistakes before.
     from tokzoo.assembly.devices import choose_device
     from tokzoo.assembly.tokenizer import Tokenizer
 
     return Tokenizer.load(folder, registry, choose_device(device))
 
 
+def _components(given: Iterable[Any]) -> list[Any]:
+    return arguments.a_list("components", given, "MyQuantizer")
+
+
 def _registry(plugins: Iterable[str | Path]) -> Registry:
-    registry = load_registry(map(Path, plugins))
+    registry = load_registry(arguments.files(plugins))
     for plugin in registry.broken:
         warnings.warn(f"plugin {plugin.name} ({plugin.origin}) is left out: {plugin.error}", stacklevel=3)
     return registry
-
-
-def _key(text: str) -> Key:
-    key = parse_key(text)
-    if not key:
-        raise TokzooError(f"'{text}': expected a key such as quantizer.codes")
-    return key
-
-
-def _values(key: str, values: Iterable[Any]) -> tuple[Any, ...]:
-    found = () if isinstance(values, str | Mapping) else tuple(values)
-    if not found:
-        raise TokzooError(f"grid: '{key}' takes a list of values, such as ['vq', 'fsq'], not {values!r}")
-    return found
-
-
-def _seeds(seeds: Iterable[int]) -> tuple[int, ...]:
-    found = tuple(dict.fromkeys(seeds)) if isinstance(seeds, Iterable) else ()
-    if not found or not all(type(seed) is int and seed >= 0 for seed in found):
-        raise TokzooError(f"seeds={seeds!r}: expected whole numbers, such as range(3) or [0, 4]")
-    return found

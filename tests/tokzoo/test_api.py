@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -146,6 +147,12 @@ def test_results_print_as_the_table_and_are_a_frame(done):
     assert done.tables[0].rows[0].seeds == (0, 1)
 
 
+def test_results_give_the_tokenizer_of_a_cell(done):
+    tokenizer = done.tokenizer(1, device="cpu")
+    assert type(tokenizer.quantizer) is Sign, "a class of this script"
+    assert tokenizer.decode(tokenizer.encode(Image.new("L", (40, 30)))).shape == (1, 1, 32, 32)
+
+
 def test_run_again_nothing_is_done_twice(done, everything):
     again = everything()
     assert "0 cells run, 2 found done" in str(again)
@@ -154,7 +161,7 @@ def test_run_again_nothing_is_done_twice(done, everything):
 
 def test_a_grid_of_python_values_and_a_failing_cell(folder, options):
     changes = {**SHORT, "track.dataset.root": str(folder / "fashion")}
-    grid = {"regularizers.extra": [None, {"use": "broken"}]}
+    grid = {"regularizers.extra": [None, {"use": "broken"}], "track.samples": [5]}
     found = tokzoo.run(TINY, changes=changes, grid=grid, components=[broken], **options)
     assert not found.ok
     assert [record.status for record in found.records] == ["ok", "failed"]
@@ -162,7 +169,15 @@ def test_a_grid_of_python_values_and_a_failing_cell(folder, options):
     assert failed.failure.message == "RuntimeError: no such luck"
     assert "extra=broken" in failed.recipe.name
     assert "no such luck" in str(found)
-    assert set(found.frame().recipe) == {"tiny regularizers.extra=null"}
+    frame = found.frame()
+    assert set(frame.recipe) == {"tiny regularizers.extra=null track.samples=5"}
+    assert set(frame["regularizers.extra"]) == {"null"}, "a text, for pandas leaves out what is missing"
+    assert set(frame["track.samples"]) == {5}
+    assert found.tokenizer(0, device="cpu").recipe.regularizers.keys() == {"entropy", "reconstruction"}
+    with pytest.raises(TokzooError, match=r"cell tiny-.*extra-broken-track.samples-5--.*: its tokenizer is not in"):
+        found.tokenizer(1)
+    with pytest.raises(TokzooError, match=r"tokenizer\(2\): the place of a cell is 0 to 1"):
+        found.tokenizer(2)
     (log,) = [path for path in folder.glob("runs/cells/*/log.txt") if "Traceback" in path.read_text()]
     assert "in broken" in log.read_text()
 
@@ -174,14 +189,26 @@ def test_a_grid_of_python_values_and_a_failing_cell(folder, options):
         ((TINY,), {"track": None}, ["name a track"]),
         ((TINY, "quantizer.codez=3"), {}, ["quantizer.codez", "did you mean 'codes'?"]),
         ((TINY,), {"changes": {"quantizer.codez": 3}}, ["quantizer.codez", "did you mean 'codes'?"]),
-        ((TINY,), {"changes": {"": 3}}, ["'': expected a key such as quantizer.codes"]),
+        ((TINY,), {"changes": {"": 3}}, ["changes: '': expected a key such as quantizer.codes"]),
         ((TINY, "quantizer.codes=3"), {"changes": {"quantizer.codes": 4}}, ["quantizer.codes: given twice"]),
         ((TINY,), {"grid": {"quantizer": "vq"}}, ["grid: 'quantizer' takes a list"]),
         ((TINY,), {"grid": {"quantizer": []}}, ["grid: 'quantizer' takes a list"]),
         ((TINY,), {"seeds": 3}, ["seeds=3: expected whole numbers, such as range(3)"]),
         ((TINY,), {"seeds": [-1]}, ["seeds=[-1]"]),
         ((TINY,), {"seeds": []}, ["seeds=[]"]),
-        ((TINY,), {"device": "gpu"}, ["device 'gpu'", "did you mean 'cpu'?"]),
+        ((TINY,), {"device": "gpu"}, ["device 'gpu'", "did you mean 'cuda'?"]),
+        ((TINY,), {"device": None}, ["device 'None'", "known: auto, cpu, cuda"]),
+        ((5,), {}, ["what=5: expected a path or a name"]),
+        ((TINY,), {"out": None}, ["out=None: expected a path"]),
+        ((TINY,), {"data": 3}, ["data=3: expected a path"]),
+        ((TINY,), {"changes": ["quantizer.codes=64"]}, ["changes=['quantizer.codes=64']: expected a mapping"]),
+        ((TINY,), {"grid": {3: [1]}}, ["grid: 3: expected a key such as quantizer.codes"]),
+        ((TINY,), {"grid": {"quantizer.codes": 64}}, ["grid: 'quantizer.codes' takes a list", "not 64"]),
+        ((TINY,), {"plugins": "my.py"}, ["plugins='my.py': expected a list, such as ['my.py']"]),
+        ((TINY,), {"components": Sign}, ["Sign'>: expected a list, such as [MyQuantizer]"]),
+        ((TINY,), {"accumulate": 0}, ["accumulate=0: expected a whole number, 1 or more"]),
+        ((TINY,), {"checkpoint_every": "30"}, ["checkpoint_every='30': expected a number, 0 or more"]),
+        ((TINY,), {"jobs": "two"}, ["executor.jobs", "'two'"]),
         ((TINY,), {"executor": "locale"}, ["executor 'locale': unknown", "did you mean 'local'?"]),
         ((TINY, "executor.jobz=2"), {}, ["executor.jobz", "did you mean 'jobs'?"]),
         ((TINY,), {"components": [Sign], "executor": "local"}, ["executor='local'", "plugin file"]),
@@ -279,6 +306,25 @@ def test_interrupted_a_script_saves_and_goes_on(tmp_path, folder):
     again = run_script(script(tmp_path, changes, f"{more}, seeds=(0,)", "renamed.py"), tmp_path)
     assert "goes on from step" in again.stderr
     assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("what", "given", "told"),
+    [
+        (5, {}, "tokenizer=5: expected a path or a name, as text"),
+        (None, {}, "tokenizer=None: expected a path or a name"),
+        (b"tiny", {}, "tokenizer=b'tiny': expected a path or a name"),
+        ("tiny", {"out": 3}, "out=3: expected a path"),
+        ("tiny", {"device": "gpu"}, "device 'gpu': unknown; did you mean 'cuda'?"),
+        ("tiny", {"device": 0}, "device '0': unknown; known: auto, cpu, cuda"),
+        ("tiny", {"plugins": "my.py"}, "plugins='my.py': expected a list, such as ['my.py']"),
+        ("tiny", {"plugins": [None]}, "plugins=None: expected a path"),
+        ("tiny", {"components": 3}, "components=3: expected a list, such as [MyQuantizer]"),
+    ],
+)
+def test_loading_what_is_none_is_told_in_one_message(finished, what, given, told):
+    with pytest.raises(TokzooError, match=f"^{re.escape(told)}"):
+        tokzoo.load(what, **{"out": finished.folder / "runs", **given})
 
 
 def test_a_tokenizer_is_loaded_by_the_name_of_its_recipe(finished):

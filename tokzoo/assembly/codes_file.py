@@ -22,7 +22,7 @@ from tokzoo.contracts.errors import TokzooError
 from tokzoo.data.codes import read_codes, storage_type, write_codes
 from tokzoo.data.files import file_hash, new_folder, reading
 from tokzoo.data.pictures import read_picture, to_picture
-from tokzoo.data.pixels import to_uint8, to_unit
+from tokzoo.data.pixels import to_uint8
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.saved import WEIGHTS
 
@@ -100,13 +100,11 @@ def encode_pictures(tokenizer: Tokenizer, paths: Sequence[Path], batch: int) -> 
     spec = tokenizer.chain.codes
     if spec is None:
         raise TokzooError(f"there are no codes: quantizer '{tokenizer.recipe.quantizer.use}' is continuous")
-    device = next(tokenizer.parameters()).device
     codes = [torch.empty(spec.batch_shape(0), dtype=storage_type(spec))]
     with ThreadPoolExecutor() as pool:
         for some in _batches(paths, batch):
             read = pool.map(lambda path: read_picture(path, tokenizer.chain.image), some)
-            images = torch.from_numpy(np.stack(list(read))).to(device)
-            codes.append(tokenizer.encode(to_unit(images)).to(storage_type(spec)).cpu())
+            codes.append(tokenizer.encode(np.stack(list(read))).to(storage_type(spec)).cpu())
     return torch.cat(codes)
 
 
@@ -128,10 +126,8 @@ def decode_to_folder(tokenizer: Tokenizer, codes: CodesFile, folder: Path, batch
 
 def _decoded(tokenizer: Tokenizer, codes: Tensor, batch: int) -> Iterator[np.ndarray]:
     """Pixels uint8 ``[C, H, W]`` of each picture: the same whenever they are made again."""
-    device = next(tokenizer.parameters()).device
     for some in codes.split(batch):
-        images = tokenizer.decode(some.long().to(device))
-        yield from to_uint8(images).cpu().numpy()
+        yield from to_uint8(tokenizer.decode(some)).cpu().numpy()
 
 
 def _png_names(names: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tokzoo.assembly.build import build_parts
+from tokzoo.assembly.inputs import Codes, Images, as_codes, as_images, found
 from tokzoo.assembly.weights import load_weights, save_weights
 from tokzoo.contracts.configs import Config
 from tokzoo.contracts.errors import TokzooError
@@ -45,15 +46,26 @@ class Tokenizer(nn.Module):
         self.sampler: Config = recipe.sampler.decoder
         self.prefixes = _prefixes(recipe, chain)
 
-    @torch.no_grad()
-    def encode(self, images: Tensor) -> Tensor:
-        """Codes int64 ``[B, M]`` or ``[B, M, L]`` of images ``[B, C, H, W]`` in [-1, 1]. Call ``eval()`` first.
+    def encode(self, images: Images) -> Tensor:
+        """Codes int64 ``[B, M]`` or ``[B, M, L]``. Call ``eval()`` first.
+
+        Args:
+            images: ``[B, C, H, W]``, a tensor or an array of floating point in [-1, 1] or of uint8; or a picture of
+                PIL's, or several, each cut to the aspect of the tokenizer's images and resized, as a file would be.
 
         Raises:
-            TokzooError: images of another shape or type, or a quantizer that makes no codes (it is continuous, or in
-                the unquantized warm-up of its training).
+            TokzooError: images of another shape, type or range, or a quantizer that makes no codes (it is continuous,
+                or in the unquantized warm-up of its training).
         """
-        self._check_images(images)
+        return self.codes_of(as_images(images, self.chain.image, self._like))
+
+    @torch.no_grad()
+    def codes_of(self, images: Tensor) -> Tensor:
+        """The codes that :meth:`encode` gives, of a tensor known to be right: looking at its range takes time.
+
+        Args:
+            images: ``[B, C, H, W]`` in [-1, 1], of the parameters' type and on their device.
+        """
         codes = self.quantizer(self.encoder(images).latent).codes
         if codes is None:
             why = "is continuous" if self.chain.codes is None else "is in its unquantized warm-up: call eval() first"
@@ -61,29 +73,29 @@ class Tokenizer(nn.Module):
         return codes
 
     @torch.no_grad()
-    def decode(self, codes: Tensor, seeds: Tensor | None = None) -> Tensor:
+    def decode(self, codes: Codes, seeds: Tensor | None = None) -> Tensor:
         """Images ``[B, C, H, W]`` of codes, clamped to [-1, 1]. Call ``eval()`` first.
 
         Args:
-            codes: int64 ``[B, M]`` or ``[B, M, L]``; of ordered tokens perhaps the first alone, one of ``prefixes``.
+            codes: integers ``[B, M]`` or ``[B, M, L]``, a tensor or an array; of ordered tokens perhaps the first
+                alone, one of ``prefixes``.
             seeds: int64 ``[B]``, for a generative decoder: image i depends on its codes and seed alone. None: 0.
 
         Raises:
             TokzooError: codes of another shape or type, or outside the vocabulary.
         """
-        self._check_codes(codes)
-        return self._decode(self.quantizer.decode(codes), seeds)
+        return self._decode(self.quantizer.decode(self._checked(codes)), seeds)
 
     @torch.no_grad()
-    def reconstruct(self, images: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def reconstruct(self, images: Images, seeds: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Reconstructions clamped to [-1, 1], and the codes they were decoded from (None: continuous).
 
-        ``seeds`` as in :meth:`decode`.
+        ``images`` as in :meth:`encode`, ``seeds`` as in :meth:`decode`.
         """
+        given = as_images(images, self.chain.image, self._like)
         if self.chain.codes is None:
-            self._check_images(images)
-            return self._decode(self.quantizer(self.encoder(images).latent).latent, seeds), None
-        codes = self.encode(images)
+            return self._decode(self.quantizer(self.encoder(given).latent).latent, seeds), None
+        codes = self.codes_of(given)
         return self._decode(self.quantizer.decode(codes), seeds), codes
 
     def from_prefix(self, codes: Tensor, count: int, seeds: Tensor | None = None) -> Tensor:
@@ -96,26 +108,30 @@ class Tokenizer(nn.Module):
             seeds = torch.zeros(len(latent), dtype=torch.int64, device=latent.device)
         return self.decoder.decode(latent, seeds, self.sampler).clamp(-1.0, 1.0)
 
-    def _check_images(self, images: Tensor) -> None:
-        expected = (self.chain.image.channels, *self.chain.image.size)
-        if images.ndim != 4 or images.shape[1:] != expected or not images.is_floating_point():
-            shape = ", ".join(map(str, expected))
-            found = f"{images.dtype} {list(images.shape)}"
-            raise TokzooError(f"expected images [B, {shape}] of floating point in [-1, 1], found {found}")
+    @property
+    def _like(self) -> Tensor:
+        """A tensor of the type that its parts compute in, and on their device."""
+        return next((each for each in self.parameters() if each.is_floating_point()), torch.empty(0))
 
-    def _check_codes(self, codes: Tensor) -> None:
+    def _checked(self, given: Codes) -> Tensor:
         spec = self.chain.codes
         if spec is None:
             raise TokzooError(f"quantizer '{self.recipe.quantizer.use}' is continuous: there are no codes to decode")
         expected = spec.batch_shape(1)[1:]
-        fits = codes.ndim == 1 + len(expected) and codes.shape[2:] == expected[1:] and codes.shape[1] in self.prefixes
-        if codes.dtype != torch.int64 or not fits:
+        codes = as_codes(given, self._like)
+        if (
+            codes is None
+            or codes.ndim != 1 + len(expected)
+            or codes.shape[2:] != expected[1:]
+            or codes.shape[1] not in self.prefixes
+        ):
             shape = ", ".join(map(str, expected))
-            raise TokzooError(f"expected codes [B, {shape}] of int64, found {codes.dtype} {list(codes.shape)}")
+            raise TokzooError(f"expected codes [B, {shape}] of integers, found {found(given)}")
         sizes = spec.vocab[: codes.shape[1]] if spec.vocab_by == "position" else spec.vocab
         vocab = codes.new_tensor(sizes) if len(spec.vocab) > 1 else spec.vocab[0]
         if codes.numel() and bool(((codes < 0) | (codes >= vocab)).any()):
             raise TokzooError(f"codes outside the vocabulary: {spec} begin at 0 and end before that")
+        return codes
 
     def save(self, folder: str | Path) -> None:
         """Write weights (safetensors) and recipe (JSON) to a folder. Reads back with :meth:`load`.

@@ -143,5 +143,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 def check_device(device: str) -> None:
     """Raise :class:`TokzooError` unless it is one of ``DEVICES``."""
-    if device not in DEVICES:
-        raise TokzooError(f"device '{device}': unknown; {suggest(device, DEVICES)}")
+    if device in DEVICES:
+        return
+    # What most people call one is as near to another name.
+    meant = "did you mean 'cuda'?" if str(device).lower() == "gpu" else suggest(str(device), DEVICES)
+    raise TokzooError(f"device '{device}': unknown; {meant}")

@@ -49,7 +49,7 @@ def open_picture(
     Raises:
         BrokenPicture: it is damaged, too large or of no such format; or anything goes wrong while it is open.
     """
-    with _decoding(name), Image.open(file, formats=FORMATS) as picture:
+    with decoding(name), Image.open(file, formats=FORMATS) as picture:
         needed = _decoded_bytes(picture, channels)
         if resized is not None:
             needed = max(needed, round(resized(*picture.size) * channels))
@@ -100,7 +100,7 @@ _ROOM = _Room(IN_FLIGHT_BYTES)
 
 
 @contextmanager
-def _decoding(path: Path | str) -> Iterator[None]:
+def decoding(path: Path | str) -> Iterator[None]:
     """Whatever goes wrong inside is said to be the fault of the picture called ``path``.
 
     Raises:

@@ -26,7 +26,7 @@ from PIL import Image, ImageOps
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.specs import ImageSpec
 from tokzoo.data.files import kind_of, open_file, reading, shown, write_atomic
-from tokzoo.data.opening import LARGEST_BYTES, BrokenPicture, eight_bits, open_picture
+from tokzoo.data.opening import LARGEST_BYTES, BrokenPicture, decoding, eight_bits, open_picture
 
 EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 ARCHIVES = (".7z", ".rar", ".tar", ".tar.gz", ".tgz", ".zip")
@@ -159,14 +159,30 @@ def read_picture(path: Path, image: ImageSpec, sha256: str | None = None) -> Pix
         ChangedPicture: its content has another hash.
         TokzooError: it is not there or may not be read, or pictures cannot have so many channels.
     """
-    if image.channels not in MODES:
-        raise TokzooError(f"pictures are read with {' or '.join(map(str, MODES))} channels, not {image.channels}")
+    _check_channels(image)
     with reading(path):
         file = open_file(path)
     with file:
         source = file if sha256 is None else io.BytesIO(_read_known(file, path, sha256))
         with open_picture(source, path, image.channels) as picture:
             return _pixels(picture, image)
+
+
+def pixels_of(picture: Image.Image, image: ImageSpec) -> Pixels:
+    """A picture that is open, as :func:`read_picture` makes it of a file; the picture itself stays as it is.
+
+    Raises:
+        BrokenPicture: it cannot be decoded, or its pixels have no range that is known.
+        TokzooError: pictures cannot have so many channels.
+    """
+    _check_channels(image)
+    with decoding(getattr(picture, "filename", "") or f"a picture of mode {picture.mode}"):
+        return _pixels(ImageOps.exif_transpose(picture), image)
+
+
+def _check_channels(image: ImageSpec) -> None:
+    if image.channels not in MODES:
+        raise TokzooError(f"pictures are read with {' or '.join(map(str, MODES))} channels, not {image.channels}")
 
 
 def _read_known(file: BinaryIO, path: Path, sha256: str) -> bytes:

@@ -51,7 +51,7 @@ def _extract(
     labels: list[Tensor] = []
     start = 0
     for images, classes in DeviceFeed(split, device).in_order(batch, size):
-        found = torch.stack([tokenizer.encode(view(images)) for view in views])
+        found = torch.stack([tokenizer.codes_of(view(images)) for view in views])
         codes[:, start : start + len(images)] = found.to(codes.dtype).cpu()
         start += len(images)
         if classes is not None:

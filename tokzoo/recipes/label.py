@@ -36,7 +36,7 @@ def label(recipe: Recipe, changes: Iterable[Override]) -> str:
     for key, value in sorted(changes, key=lambda change: change[0]):
         kind = _kind(recipe, key)
         if kind != "place" and key not in (("name",), ("summary",)):
-            told[".".join(key[:-1] if key[-1] == "use" else key)] = _short(value, path=kind is not None)
+            told[".".join(key[:-1] if key[-1] == "use" else key)] = short(value, path=kind is not None)
     if not told:
         return recipe.name
     said = " ".join(f"{key}={_cut(text)}" for key, text in told.items())
@@ -58,14 +58,14 @@ def _kind(recipe: Recipe, key: Key) -> str | None:
     return "content" if key[-1] in getattr(holder, "contents", ()) else None
 
 
-def _short(value: Any, path: bool = False) -> str:
+def short(value: Any, path: bool = False) -> str:
     """A value in a label: a component by its name alone where nothing else is said of it."""
     if isinstance(value, Mapping):
         if set(value) == {"use"}:
-            return _short(value["use"])
-        return "{" + ", ".join(f"{name}: {_short(inner)}" for name, inner in value.items()) + "}"
+            return short(value["use"])
+        return "{" + ", ".join(f"{name}: {short(inner)}" for name, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_short, value)) + "]"
+        return "[" + ", ".join(map(short, value)) + "]"
     if isinstance(value, str | PurePath):
         text = str(value)
         return PurePath(text).name if path or text.startswith(("/", "~", "./", "../")) else text

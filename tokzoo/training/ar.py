@@ -120,4 +120,4 @@ class LiveARTask(CodesTask):
         """Codes made as they are for judging: in full precision, whatever the AR model trains in."""
         images, labels = self.ahead.batch(step)
         with torch.autocast(images.device.type, enabled=False):
-            return self.tokenizer.encode(augment(images, self.augmentation)), labels
+            return self.tokenizer.codes_of(augment(images, self.augmentation)), labels

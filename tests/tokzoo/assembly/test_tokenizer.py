@@ -1,7 +1,10 @@
 import json
+import re
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from tokzoo import Config, Progress, StepContext, Tokenizer, TokzooError
@@ -59,38 +62,94 @@ def test_codes_asked_for_in_the_unquantized_warmup(make_tokenizer, images):
     assert tokenizer.eval().encode(images).shape == (3, 16)
 
 
+AS = r"expected images [B, 1, 8, 8] of floating point in [-1, 1] or of uint8, a tensor or an array; or PIL images"
+
+
 @pytest.mark.parametrize("quantizer", [None, "test/continuous"])
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "told"),
     [
-        torch.zeros(3, 3, 8, 8),
-        torch.zeros(3, 1, 8, 16),
-        torch.zeros(1, 8, 8),
-        torch.zeros(3, 1, 8, 8, dtype=torch.uint8),
-        torch.tensor(0.0),
+        (torch.zeros(3, 3, 8, 8), f"{AS}; found torch.float32 [3, 3, 8, 8]"),
+        (torch.zeros(3, 1, 8, 16), f"{AS}; found torch.float32 [3, 1, 8, 16]"),
+        (torch.zeros(1, 8, 8), f"{AS}; found torch.float32 [1, 8, 8]"),
+        (torch.tensor(0.0), f"{AS}; found torch.float32 []"),
+        (torch.zeros(3, 1, 8, 8, dtype=torch.int64), f"{AS}; found torch.int64 [3, 1, 8, 8]"),
+        (np.zeros((3, 1, 8, 8), np.int64), f"{AS}; found numpy int64 [3, 1, 8, 8]"),
+        (np.zeros((3, 8, 8, 1), np.uint8), f"{AS}; found numpy uint8 [3, 8, 8, 1] (channels must come first)"),
+        (np.zeros((3, 1, 8, 8), bool), f"{AS}; found numpy bool [3, 1, 8, 8]"),
+        (["photo.png"], f"{AS}; found a list of str"),
+        ([], f"{AS}; found a list of nothing"),
+        ("photo.png", f"{AS}; found str"),
+        (Image.new("F", (8, 8)), "a picture of mode F: cannot be decoded (floating-point pixels have no defined range"),
+        (
+            torch.full((1, 1, 8, 8), 255.0),
+            "from 255 to 255; scale or clamp them, or give those of 0 to 255 as uint8",
+        ),
+        (np.full((1, 1, 8, 8), np.nan), "images of floating point are in [-1, 1], and these reach from nan to nan"),
+        (torch.full((1, 1, 8, 8), -1.1), "these reach from -1.1 to -1.1"),
     ],
 )
-def test_wrong_images(make_tokenizer, quantizer, wrong):
-    with pytest.raises(
-        TokzooError, match=r"expected images \[B, 1, 8, 8\] of floating point in \[-1, 1\], found torch"
-    ):
+def test_wrong_images(make_tokenizer, quantizer, wrong, told):
+    with pytest.raises(TokzooError, match=re.escape(told)):
         make_tokenizer(quantizer).reconstruct(wrong)
 
 
+def test_images_are_taken_in_any_form(make_tokenizer):
+    tokenizer = make_tokenizer()
+    levels = torch.randint(256, (2, 1, 8, 8), dtype=torch.uint8)
+    codes = tokenizer.encode(levels / 127.5 - 1)
+    pictures = [Image.fromarray(each[0].numpy()) for each in levels]
+    reversed_twice = levels.numpy()[..., ::-1].copy()[..., ::-1]
+    for same in (
+        levels,
+        reversed_twice,
+        (levels / 127.5 - 1).double(),
+        (levels.numpy() / 127.5 - 1).astype(">f8"),
+        pictures,
+        tuple(picture.convert("RGB") for picture in pictures),
+    ):
+        assert torch.equal(tokenizer.encode(same), codes)
+    assert torch.equal(tokenizer.encode(pictures[0]), codes[:1])
+    assert tokenizer.encode(Image.new("CMYK", (30, 20))).shape == (1, 16)
+    assert tokenizer.encode(torch.ones(1, 1, 8, 8) + 1e-6).shape == (1, 16)
+    assert tokenizer.encode(levels[:0]).shape == (0, 16)
+
+
+def test_a_picture_is_turned_upright_and_stays_as_it_is(make_tokenizer):
+    tokenizer = make_tokenizer()
+    upright = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)
+    turned = upright.transpose(Image.Transpose.ROTATE_90)
+    turned.getexif()[0x0112] = 6
+    assert torch.equal(tokenizer.encode(turned), tokenizer.encode(upright))
+    assert turned.getexif()[0x0112] == 6
+
+
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "found"),
     [
-        torch.zeros(2, 16, dtype=torch.int32),
-        torch.zeros(2, 16),
-        torch.zeros(2, 15, dtype=torch.int64),
-        torch.zeros(16, dtype=torch.int64),
-        torch.zeros(2, 16, 1, dtype=torch.int64),
-        torch.tensor(0),
+        (torch.zeros(2, 16), "torch.float32 [2, 16]"),
+        (np.zeros((2, 16)), "numpy float64 [2, 16]"),
+        (torch.zeros(2, 16, dtype=torch.bool), "torch.bool [2, 16]"),
+        (torch.zeros(2, 15, dtype=torch.int64), "torch.int64 [2, 15]"),
+        (np.zeros((2, 15), np.int64), "numpy int64 [2, 15]"),
+        (torch.zeros(16, dtype=torch.int64), "torch.int64 [16]"),
+        (torch.zeros(2, 16, 1, dtype=torch.int64), "torch.int64 [2, 16, 1]"),
+        (torch.tensor(0), "torch.int64 []"),
+        ([[0] * 16], "a list of list"),
+        (None, "NoneType"),
     ],
 )
-def test_wrong_codes(make_tokenizer, wrong):
-    with pytest.raises(TokzooError, match=r"expected codes \[B, 16\] of int64, found torch\."):
+def test_wrong_codes(make_tokenizer, wrong, found):
+    with pytest.raises(TokzooError, match=re.escape(f"expected codes [B, 16] of integers, found {found}")):
         make_tokenizer().decode(wrong)
+
+
+def test_codes_are_integers_of_any_type(make_tokenizer):
+    tokenizer = make_tokenizer()
+    codes = torch.randint(16, (2, 16))
+    images = tokenizer.decode(codes)
+    for same in (codes.int(), codes.to(torch.uint8), codes.numpy(), codes.numpy().astype(">u2")):
+        assert torch.equal(tokenizer.decode(same), images)
 
 
 @pytest.mark.parametrize(("code", "right"), [(-1, False), (0, True), (15, True), (16, False)])

@@ -104,7 +104,7 @@ def test_plugins_list_names_a_broken_one_and_goes_on(tokzoo):
         (["--seeds", "2-1"], ["--seeds 2-1", "0-2"]),
         (["--grid", "quantizer=vq"], ["--grid", "[vq, fsq]"]),
         (["--plugin", "none.py"], ["none.py", "no such file"]),
-        (["--device", "gpu"], ["device 'gpu'", "did you mean 'cpu'?"]),
+        (["--device", "gpu"], ["device 'gpu'", "did you mean 'cuda'?"]),
     ],
 )
 def test_a_mistake_is_told_in_one_message(tokzoo, arguments, told):

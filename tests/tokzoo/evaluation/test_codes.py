@@ -49,7 +49,7 @@ def test_codes_take_no_more_room_than_they_need(tokenizer, split, vocabulary, dt
     large = copy.copy(tokenizer)
     spec = dataclasses.replace(tokenizer.chain.codes, vocab=(vocabulary,))
     large.chain = dataclasses.replace(tokenizer.chain, codes=spec)
-    large.encode = lambda images: torch.full((len(images), 16), vocabulary - 1)
+    large.codes_of = lambda images: torch.full((len(images), 16), vocabulary - 1)
     found = extract_codes(large, split, [identity], 3, CPU)
     assert found.codes.dtype == dtype
     assert (found.codes.long() == vocabulary - 1).all()
