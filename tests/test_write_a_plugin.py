@@ -170,7 +170,7 @@ def test_every_hook_has_an_example(installed):
 
 def test_its_command_and_its_renderer_work(installed):
     assert installed("-m", "tokzoo", "lattice-size", "8", "3").stdout == "512\n"
-    script = "from tokzoo_lattice.tables import names\nprint(names({'rows': [{'recipe': 'a'}, {'recipe': 'b'}]}))"
+    script = "from tokzoo_lattice.tables import names\nprint(names([{'rows': [{'recipe': 'a'}, {'recipe': 'b'}]}]))"
     assert installed("-c", script).stdout == "a\nb\n"
 
 

@@ -19,6 +19,7 @@ from tokzoo.bench.progress import progress
 from tokzoo.bench.run import Bench, Options, Outcome, summary_lines
 from tokzoo.bench.stages import stages_of
 from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.text import line_width
 from tokzoo.leaderboard.rows import Table, build_tables
 from tokzoo.recipes.label import short
 from tokzoo.records.finder import find_tokenizer
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 IN_PROCESS = "in-process"
 """The executor for components that no other process could build."""
-
-WIDTH = 200
-"""Of what is printed where no terminal tells its own."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -131,10 +129,11 @@ class Results:
         """Print the ranked tables, and how the run went."""
         from rich.text import Text
 
-        from tokzoo.leaderboard.render import print_table
+        from tokzoo.leaderboard.terminal import print_tables
+        from tokzoo.leaderboard.values import choose
 
-        for table in self.tables:
-            print_table(table, console)
+        print_tables(choose(self.tables), console)
+        console.print()
         for line in summary_lines(self.outcomes, self._bench):
             console.print(Text(line), soft_wrap=True)
 
@@ -142,7 +141,7 @@ class Results:
         from rich.console import Console
 
         shown = io.StringIO()
-        width = Console().width if sys.stdout.isatty() else WIDTH
+        width = line_width(sys.stdout) or Console().width
         self.show(Console(file=shown, width=width, highlight=False, color_system=None))
         return "\n".join(line.rstrip() for line in shown.getvalue().splitlines())
 
@@ -267,7 +266,7 @@ def run(
     prepared = prepare(request, options, registry)
     for line in prepared.doubts:
         warnings.warn(line, stacklevel=2)
-    return prepared.run(Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDTH))
+    return prepared.run(Console(stderr=True, highlight=False, width=line_width(sys.stderr)))
 
 
 def load(

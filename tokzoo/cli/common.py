@@ -1,10 +1,12 @@
 """What every command shares: options, the registry and what is wrong with it, and where output goes."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from tokzoo.contracts.text import json_text, line_width
 from tokzoo.registry.plugins import Registry, load_registry
 
 PluginFiles = Annotated[
@@ -25,17 +27,12 @@ def open_registry(files: list[Path] | None = None, strict: bool = False) -> Regi
 
 
 def console() -> Any:
-    """A rich console on standard output; where that is piped, lines as wide as they need to be."""
+    """A rich console on standard output; where that is piped, lines as long as they need to be, or as COLUMNS says."""
     from rich.console import Console
 
-    shown = Console(highlight=False)
-    return shown if shown.is_terminal else Console(highlight=False, width=200)
+    return Console(highlight=False, width=line_width(sys.stdout))
 
 
 def print_json(value: Any) -> None:
     """Indented JSON on standard output; what is no visible character is escaped."""
-    import json
-
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    escaped = (c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
-    typer.echo(text if text.isascii() else "".join(escaped))
+    typer.echo(json_text(value))

@@ -29,7 +29,7 @@ def print_dry_run(cells: Sequence[Any], bench: Any) -> None:
     from rich.text import Text
 
     from tokzoo.assembly.count import count_parameters
-    from tokzoo.leaderboard.render import number
+    from tokzoo.leaderboard.words import number
 
     table = Table("cell", "chain", "bits/image", "parameters", "stages")
     fresh: set[tuple[str, str]] = set()

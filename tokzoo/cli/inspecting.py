@@ -11,6 +11,7 @@ from tokzoo.cli.common import AsJson, PluginFiles, Strict, console, open_registr
 from tokzoo.contracts.configs import KINDS, ComponentConfig
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.registry.catalogue import Catalogue, Entry
+from tokzoo.registry.offers import RENDERERS
 from tokzoo.registry.plugins import FILES, Registry, find_file
 
 LISTED = (*KINDS, *(what[:-1] for what in FILES), "format", "renderer")
@@ -51,9 +52,9 @@ def _offers(registry: Registry) -> list[dict[str, str]]:
     about = [(entry.spec.kind, entry.spec.name, entry.spec.summary) for entry in registry.components]
     about += [(what[:-1], name, _summary(path)) for what in FILES for name, path in getattr(registry, what).items()]
     about += [("format", name, spec.summary) for name, spec in registry.formats.items()]
-    about += [("renderer", name, target) for name, target in registry.renderers.items()]
+    about += [("renderer", name, target) for name, target in {**RENDERERS, **registry.renderers}.items()]
     return [
-        {"kind": kind, "name": name, "summary": summary, "plugin": owners[f"{kind}/{name}"]}
+        {"kind": kind, "name": name, "summary": summary, "plugin": owners.get(f"{kind}/{name}", "tokzoo")}
         for kind, name, summary in about
     ]
 

@@ -1,4 +1,4 @@
-"""``tokzoo leaderboard`` and ``tokzoo runs``."""
+"""``tokzoo runs``."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -6,71 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from tokzoo.cli.common import AsJson, Out, PluginFiles, console, open_registry, print_json
-from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
+from tokzoo.cli.common import AsJson, Out, console, print_json
+from tokzoo.contracts.errors import TokzooError
 from tokzoo.data.run_folder import CellFolder, RunFolder
 
 Stages = frozenset[tuple[str, str]]
 """The stages of a cell with their keys."""
 
-leaderboard = typer.Typer(help="Tables computed from records.", no_args_is_help=True)
 runs = typer.Typer(help="Look into what was run.", no_args_is_help=True)
-
-
-@leaderboard.command("show")
-def show_leaderboard(
-    out: Out = Path("runs"),
-    track: Annotated[str | None, typer.Option("--track", help="Only this track.")] = None,
-    form: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="A plugin's renderer (tokzoo list renderer).")
-    ] = None,
-    plugin: PluginFiles = None,
-    json: AsJson = False,
-) -> None:
-    """Print a ranked table for each track, from the records under --out."""
-    # Before any record is read: a format nobody offers is a usage error.
-    render = None if form is None else _renderer(form, plugin)
-    from tokzoo.leaderboard.render import print_table, to_json
-    from tokzoo.leaderboard.rows import build_tables
-    from tokzoo.records.store import RecordStore
-
-    store = RecordStore(RunFolder(out).records)
-    records, problems = store.read()
-    for problem in problems:
-        typer.echo(f"left out: {problem}", err=True)
-    tables = [
-        t for t in build_tables(records) if track is None or t.track.partition("@")[0] == track or t.track == track
-    ]
-    if not tables:
-        on = f" on track {track}" if track else ""
-        raise TokzooError(f"no records{on} under {store.folder}; make some with tokzoo run, or name another --out")
-    if json:
-        print_json([to_json(table) for table in tables])
-        return
-    for table in tables:
-        if render is None:
-            print_table(table, console())
-        else:
-            typer.echo(render(to_json(table)))
-
-
-def _renderer(name: str, plugins: list[Path] | None) -> Any:
-    """A plugin's function from a table to text."""
-    from tokzoo.registry.component import import_target
-
-    registry = open_registry(plugins)
-    if name not in registry.renderers:
-        raise TokzooError(f"--format {name}: no plugin renders it; {suggest(name, registry.renderers)}")
-    owner = next(plugin.name for plugin in registry.plugins if f"renderer/{name}" in plugin.offers)
-    render = import_target(registry.renderers[name], f"renderer {name} (plugin {owner})")
-
-    def guarded(table: dict[str, Any]) -> str:
-        try:
-            return str(render(table))
-        except Exception as error:
-            raise Broken(f"renderer {name} (plugin {owner}): {describe(error)}") from error
-
-    return guarded
 
 
 @runs.command("show")
@@ -118,7 +61,7 @@ def _print_run(record: Any, out: Path, folders: list[CellFolder]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from tokzoo.leaderboard.render import number
+    from tokzoo.leaderboard.words import number
 
     shown = console()
     title = f"{record.recipe.name} on {record.track.name}, seed {record.seed}: {record.status}"

@@ -1,5 +1,12 @@
 """Text that others wrote, made fit to be shown."""
 
+import json
+import os
+from typing import Any, TextIO
+
+PIPED = 200
+"""Letters of a line where nobody says how many there may be."""
+
 
 def counted(count: int, noun: str) -> str:
     """``1 cell``, ``2 cells``."""
@@ -20,3 +27,14 @@ def printable(text: str, longest: int | None = None) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+
+
+def json_text(value: Any) -> str:
+    """Indented JSON; what is no visible character is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return text if text.isascii() else "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def line_width(stream: TextIO) -> int | None:
+    """Letters of a line written to a stream; None: as many as its terminal has, or as the variable COLUMNS says."""
+    return None if stream.isatty() or os.environ.get("COLUMNS", "").isdecimal() else PIPED

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tokzoo.leaderboard.columns import Column, ColumnKey, find_columns
 from tokzoo.leaderboard.labels import labels
 from tokzoo.leaderboard.statistics import Estimate, estimate, tie_groups
-from tokzoo.records.schema import MetricValue, Record
+from tokzoo.records.schema import Record
 
 Evidence = Literal["claimed", "imported", "measured", "replicated"]
-ColumnKey = tuple[str, str]
-"""(metric id, protocol): numbers of different protocols never share a column."""
 
 ENOUGH_SEEDS = 3
 """The fewest that make a row ``replicated``; a track may want more."""
@@ -22,7 +21,7 @@ class Row:
 
     Attributes:
         recipe: its label, unlike any other in the table.
-        seeds: those with a result.
+        records: the id of the record that counts, by seed; only of those with a result.
         evidence: how the row is known; ``replicated`` from three seeds on, or as many as the track wants.
         rank: the first and last place it may hold among the ranked; None where it has no main metric, or one seed gives
             no noise.
@@ -32,7 +31,7 @@ class Row:
 
     recipe: str
     recipe_hash: str
-    seeds: tuple[int, ...]
+    records: dict[int, str]
     evidence: Evidence
     bits_per_image: float | None
     estimates: dict[ColumnKey, Estimate]
@@ -40,14 +39,10 @@ class Row:
     failures: list[str] = field(default_factory=list)
     disputes: list[str] = field(default_factory=list)
 
-
-@dataclass(slots=True)
-class Column:
-    """A metric under one protocol."""
-
-    key: ColumnKey
-    about: MetricValue
-    variant: int = 0
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those with a result."""
+        return tuple(self.records)
 
 
 @dataclass(slots=True)
@@ -56,15 +51,18 @@ class Table:
 
     Attributes:
         main: the metric id the rows are sorted by.
-        notes: what a reader must know of these numbers.
+        columns: everything that was measured; what the track shows comes first.
+        ranked: the column the ranks are of; None: nothing is ranked.
+        total: how many rows there are, shown or not.
     """
 
     track: str
     track_hash: str
     main: str
     columns: list[Column]
-    rows: list[Row]
-    notes: list[str]
+    rows: list[Row] = field(default_factory=list)
+    ranked: Column | None = None
+    total: int = 0
 
 
 def build_tables(records: Iterable[Record]) -> list[Table]:
@@ -81,29 +79,16 @@ def _table(track: str, digest: str, records: Sequence[Record]) -> Table:
         by_recipe.setdefault(record.recipe.hash, []).append(record)
     content = records[-1].track.content
     main = content.get("main", "")
-    table = Table(track, digest, main, _columns(records, content.get("columns") or [main]), [], [])
+    table = Table(track, digest, main, find_columns(records, content.get("columns") or [main]))
     enough = max(ENOUGH_SEEDS, content.get("seeds", 0))
     # One recipe may be known by several names: by that of a recipe it equals, and by what was changed to get there.
     names = labels(
         [min((r.recipe for r in group), key=lambda n: (len(n.name), n.name)) for group in by_recipe.values()]
     )
     table.rows = [_row(name, group, enough) for name, group in zip(names, by_recipe.values(), strict=True)]
+    table.total = len(table.rows)
     _rank(table)
-    _annotate(table)
     return table
-
-
-def _columns(records: Sequence[Record], shown: Sequence[str]) -> list[Column]:
-    """The columns the track shows, in its order; one for each protocol a metric was measured under."""
-    found: dict[ColumnKey, MetricValue] = {}
-    for record in records:
-        for metric, value in record.metrics.items():
-            found.setdefault((metric, value.protocol), value)
-    columns: list[Column] = []
-    for metric in shown:
-        keys = sorted(key for key in found if key[0] == metric)
-        columns += [Column(key, found[key], variant) for variant, key in enumerate(keys)]
-    return columns
 
 
 def _row(name: str, records: Sequence[Record], enough: int) -> Row:
@@ -120,7 +105,7 @@ def _row(name: str, records: Sequence[Record], enough: int) -> Row:
     return Row(
         recipe=name,
         recipe_hash=records[-1].recipe.hash,
-        seeds=tuple(results),
+        records={seed: record.id for seed, record in results.items()},
         evidence=_evidence(list(results.values()) or list(records), enough),
         bits_per_image=records[-1].shapes.get("bits_per_image"),
         estimates={key: estimate(numbers) for key, numbers in values.items()},
@@ -162,22 +147,5 @@ def _rank(table: Table) -> None:
     ranked = [row for row in compared if row.estimates[column.key].n > 1 and column.about.better]
     for row, span in zip(ranked, tie_groups([row.estimates[column.key] for row in ranked]), strict=True):
         row.rank = span
+    table.ranked = column
     table.rows = compared + [row for row in table.rows if column.key not in row.estimates]
-
-
-def _annotate(table: Table) -> None:
-    if any(len(row.seeds) == 1 for row in table.rows) and len(table.rows) > 1:
-        table.notes.append(
-            "A row of one seed is sorted, not ranked: its noise is unknown, and one seed separates no Fréchet "
-            "distance. Use --seeds 0-2 for ranks."
-        )
-    if any(row.rank and row.rank[0] != row.rank[1] for row in table.rows):
-        table.notes.append("A rank such as 1–2 is a tie: the seeds do not separate these rows (Welch's t-test, 5 %).")
-    variants = sorted({column.key[0] for column in table.columns if column.variant})
-    if variants:
-        table.notes.append(
-            f"{', '.join(variants)}: measured under more than one protocol (another probe, split or setting); "
-            "numbers of different columns do not compare."
-        )
-    for row in table.rows:
-        table.notes += [*row.disputes, *row.failures]

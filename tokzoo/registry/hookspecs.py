@@ -46,18 +46,20 @@ def tokzoo_formats() -> Sequence[FormatSpec]:
 
 @hookspec
 def tokzoo_renderers() -> dict[str, str]:
-    """Formats of ``tokzoo leaderboard show --format NAME``, each a lazy ``"module:function"``.
+    """Further formats of ``tokzoo leaderboard show --format NAME``, each a lazy ``"module:function"``.
 
-    The function is given a table as plain values, the same that our own tables are made from and that ``--json``
-    prints, and returns text. A table has
+    The function is given the tables, a list of them as plain values, and returns text. Our own formats are made from
+    the same (``--format json`` prints it). A table has
 
     - ``track``, ``track_hash``, ``main`` (the metric id that rows are sorted by), ``notes`` (lines of text);
     - ``columns``, each with ``metric`` (its id), ``protocol``, ``label``, ``unit``, ``better`` ("higher", "lower" or
-      None), ``digits`` (decimals shown) and ``variant`` (1 for a metric's second protocol, 2 for the third …);
+      None), ``digits`` (decimals shown) and ``mark`` ("" for a metric's first protocol, else what tells its heading
+      apart, such as "†", which the notes explain);
     - ``rows``, best first, each with ``recipe`` (its label), ``recipe_hash``, ``rank`` ([first, last] place it may
-      hold, or None), ``evidence``, ``seeds``, ``bits_per_image`` (or None), ``failures`` and ``disputes`` (lines of
-      text), and ``values``, one per column: None, or ``mean``, ``n`` (seeds), ``deviation`` and ``half_width`` (of the
-      95 % interval; None from one seed).
+      hold, or None), ``evidence``, ``seeds``, ``records`` (the id of each seed's), ``bits_per_image`` (or None),
+      ``failures`` and ``disputes`` (lines of text), and ``values``, one per column: None, or ``mean``, ``n`` (seeds),
+      ``deviation`` and ``half_width`` (of the 95 % interval; None from one seed);
+    - ``protocols``, by the columns' ``protocol``: everything that must be equal for two numbers to compare.
     """
     raise NotImplementedError
 

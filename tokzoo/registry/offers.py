@@ -15,6 +15,9 @@ from tokzoo.registry.component import ComponentSpec
 from tokzoo.registry.formats import FormatSpec, checked_formats
 
 FILES = ("recipes", "tracks", "suites")
+RENDERERS = {name: f"tokzoo.leaderboard.formats:{name}" for name in ("markdown", "csv", "latex", "json")}
+"""Those that come with tokzoo, whose names no plugin may take."""
+
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("tokzoo_"))
 
 
@@ -109,4 +112,6 @@ def _renderers(answer: Any) -> dict[str, str]:
         isinstance(name, str) and isinstance(target, str) and target.count(":") == 1 for name, target in answer.items()
     ):
         raise TokzooError(f"tokzoo_renderers returned {answer!r}, not a dict of names to 'module:function'")
+    for name in answer.keys() & RENDERERS.keys():
+        raise TokzooError(f"renderer/{name} comes with tokzoo; rename yours")
     return answer

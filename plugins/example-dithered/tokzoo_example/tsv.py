@@ -1,12 +1,14 @@
-"""A leaderboard table as tab-separated values: a header, then one line per recipe."""
+"""Leaderboard tables as tab-separated values: a header for each, then one line per recipe."""
 
 from typing import Any
 
 
-def render(table: dict[str, Any]) -> str:
-    """Text of a table; the hook ``tokzoo_renderers`` says what it holds."""
-    lines = ["\t".join(["recipe", "seeds", *(column["metric"] for column in table["columns"])])]
-    for row in table["rows"]:
-        numbers = ["" if value is None else f"{value['mean']:.6g}" for value in row["values"]]
-        lines.append("\t".join([row["recipe"], str(len(row["seeds"])), *numbers]))
+def render(tables: list[dict[str, Any]]) -> str:
+    """Text of tables; the hook ``tokzoo_renderers`` says what they hold."""
+    lines = []
+    for table in tables:
+        lines.append("\t".join(["recipe", "seeds", *(column["metric"] for column in table["columns"])]))
+        for row in table["rows"]:
+            numbers = ["" if value is None else f"{value['mean']:.6g}" for value in row["values"]]
+            lines.append("\t".join([row["recipe"], str(len(row["seeds"])), *numbers]))
     return "\n".join(lines)

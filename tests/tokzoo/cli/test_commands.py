@@ -174,6 +174,29 @@ def test_leaderboard_and_runs_show(finished):
     assert "made some" not in finished("leaderboard", "show", "--track", "nope", code=2).stdout
 
 
+def test_the_leaderboard_in_other_formats_and_in_part(finished):
+    (record,) = finished.records()
+    for form in ("markdown", "csv", "latex", "json"):
+        assert record["id"] in finished("leaderboard", "show", "--format", form).stdout
+    part = finished("leaderboard", "show", "--recipe", "ti*", "--columns", "codes.*,cost.params").stdout
+    assert "perplexity" in part
+    assert "dB" not in part
+    for mistake, told in (
+        (["--format", "latx"], "did you mean 'latex'?"),
+        (["--recipe", "tinny"], "did you mean 'tiny'?"),
+        (["--columns", "cost.parms"], "did you mean 'cost.params'?"),
+        (["--track", "tini"], "did you mean 'tiny@1+fashion-"),
+        (["--json", "--format", "csv"], "choose one of them"),
+    ):
+        assert told in finished("leaderboard", "show", *mistake, code=2).stderr
+
+
+def test_tables_are_as_wide_as_columns_says(finished):
+    text = finished("leaderboard", "show", env={"COLUMNS": "60"}).stdout
+    assert max(map(len, text.splitlines())) <= 60
+    assert "…" not in text
+
+
 def test_seeds_are_aggregated_in_the_table(tokzoo):
     text = tokzoo(*tokzoo.tiny, "track.tokenizer.steps=10", "track.probe.steps=10", "--seeds", "0-1").stdout
     assert "±" in text

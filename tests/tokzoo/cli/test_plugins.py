@@ -202,9 +202,9 @@ def test_check_runs_the_kit(tokzoo, site):
 def test_a_renderer_of_a_plugin_prints_the_table(finished):
     Path(finished.folder / "tsv.py").write_text(
         "import tokzoo\n"
-        "def tsv(table):\n"
-        "    return '\\n'.join(f\"{row['recipe']}\\t{row['bits_per_image']}\" for row in table['rows'])\n"
-        "def broken(table): return table['nothing']\n"
+        "def tsv(tables):\n"
+        "    return '\\n'.join(f\"{row['recipe']}\\t{row['bits_per_image']}\" for row in tables[0]['rows'])\n"
+        "def broken(tables): return tables[0]['nothing']\n"
         "@tokzoo.hookimpl\n"
         "def tokzoo_renderers(): return {'tsv': f'{__name__}:tsv', 'broken': f'{__name__}:broken'}\n"
     )

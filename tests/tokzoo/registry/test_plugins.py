@@ -79,6 +79,10 @@ BROKEN = {
         "@tokzoo.hookimpl\ndef tokzoo_renderers(): return {'md': 'module'}",
         "not a dict of names to 'module:function'",
     ),
+    "takes the name of a renderer of tokzoo": (
+        "@tokzoo.hookimpl\ndef tokzoo_renderers(): return {'csv': 'a:b'}",
+        "renderer/csv comes with tokzoo; rename yours",
+    ),
     "registers nonsense": (
         "@tokzoo.hookimpl\ndef tokzoo_components(): return [spec('me/one', kind='quantiser')]",
         "component quantiser/me/one: unknown kind; did you mean 'quantizer'?",
