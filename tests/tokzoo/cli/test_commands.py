@@ -185,7 +185,7 @@ def test_the_leaderboard_in_other_formats_and_in_part(finished):
         (["--format", "latx"], "did you mean 'latex'?"),
         (["--recipe", "tinny"], "did you mean 'tiny'?"),
         (["--columns", "cost.parms"], "did you mean 'cost.params'?"),
-        (["--track", "tini"], "did you mean 'tiny@1+fashion-"),
+        (["--track", "tini"], "tiny@1+fashion-"),
         (["--json", "--format", "csv"], "choose one of them"),
     ):
         assert told in finished("leaderboard", "show", *mistake, code=2).stderr
