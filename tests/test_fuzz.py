@@ -12,13 +12,13 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from tokzoo.leaderboard.render import print_table, to_json
 
 from tests.conftest import ROOT
 from tokzoo.bench.cell import warnings
 from tokzoo.bench.plan import MOST_SEEDS, Request, make_cells, make_plan, parse_seeds, split
 from tokzoo.bench.stages import stages_of
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.leaderboard.render import print_table, to_json
 from tokzoo.leaderboard.rows import build_tables
 from tokzoo.recipes.explain import explain_recipe, explain_track
 from tokzoo.recipes.load import Axis, Changes, load_recipe, load_suite, load_track
