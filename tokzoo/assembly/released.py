@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from tokzoo.contracts.specs import Chain, ImageSpec
 from tokzoo.data.files import new_folder, refuse_taken
 from tokzoo.recipes.models import Recipe
 from tokzoo.recipes.resolve import resolve_recipe
-from tokzoo.recipes.saved import AR_WEIGHTS, RECIPE, REGULARIZERS, WEIGHTS, Saved, SavedAR
+from tokzoo.recipes.saved import AR_WEIGHTS, REGULARIZERS, WEIGHTS, Saved, SavedAR
 from tokzoo.recipes.solver import check_ar, solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Catalogue
@@ -146,7 +145,4 @@ def _write(folder: Path, kind: CheckpointFormat, recipe: Recipe, chain: Chain, t
     for file, part in parts.items():
         if part:
             save_weights(part, folder / file)
-    dump = recipe.dump()
-    Saved(folder, dump, chain.image, chain.classes).write()
-    text = yaml.safe_dump({"weights": ".", **dump}, sort_keys=False, allow_unicode=True)
-    (folder / RECIPE).write_text(text, encoding="utf-8")
+    Saved(folder, recipe.dump(), chain.image, chain.classes).write()

@@ -142,6 +142,9 @@ class Tokenizer(nn.Module):
         folder = Path(folder)
         # Where its weights once came from does not matter to those who read it.
         recipe = self.recipe.model_copy(update={"weights": None, "init": None}).dump()
+        # Cells share it that judge it by different AR models.
+        for holder in (recipe, recipe["train"], recipe["sampler"]):
+            holder.pop("ar", None)
         # What a part started from is in its weights: those who load it need no such file.
         for part in PARTS:
             recipe[part] |= getattr(self.recipe, part).hashes()

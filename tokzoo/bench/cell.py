@@ -105,7 +105,8 @@ def _check_weights(recipe: Recipe, saved: Saved, image: ImageSpec, track: Track,
             f"{recipe.name}: weights: {saved.folder} is of a {saved.image}, and track {track.id} has a {image}; "
             "choose a track with such images"
         )
-    made = resolve_recipe(Tree.from_data(saved.recipe, DESCRIPTION), catalogue)
+    parts = {part: saved.recipe[part] for part in PARTS}
+    made = resolve_recipe(Tree.from_data(parts, DESCRIPTION), catalogue)
     for part in PARTS:
         wanted, found = (getattr(each, part).dump() for each in (recipe, made))
         # Neither does it matter where something lies, nor what a part once started from.

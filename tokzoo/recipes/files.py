@@ -8,8 +8,9 @@ from typing import Any
 
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.data.files import expanded
+from tokzoo.data.run_folder import CellFolder
 from tokzoo.recipes.resolve import join_roles
-from tokzoo.recipes.saved import RECIPE
+from tokzoo.recipes.saved import DESCRIPTION, Saved
 from tokzoo.recipes.track_changes import lay_over
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.plugins import Registry, find_file
@@ -18,13 +19,14 @@ SUFFIXES = (".yaml", ".yml")
 
 
 def is_file(name: str) -> bool:
-    """Whether a name is the path of a file, or of a folder with a recipe in it."""
-    return name.endswith(SUFFIXES) or _is_saved(name)
+    """Whether a name is the path of a file, or of the folder of a saved tokenizer or of a cell."""
+    return name.endswith(SUFFIXES) or is_saved(name)
 
 
-def _is_saved(name: str) -> bool:
+def is_saved(name: str) -> bool:
+    """Whether a name is the path of the folder of a saved tokenizer, or of a cell, which stands for its own."""
     try:
-        return (Path(name) / RECIPE).is_file()
+        return (Path(name) / DESCRIPTION).is_file() or CellFolder(Path(name)).is_there()
     except (OSError, ValueError):  # longer than a path may be, or with a NUL in it
         return False
 
@@ -32,13 +34,19 @@ def _is_saved(name: str) -> bool:
 def read(what: str, name: str, registry: Registry) -> tuple[Path, Tree]:
     """The file of a recipe, track or suite, and its tree. A user's own file is told by its path, ours by its name.
 
-    A folder stands for the recipe in it; a saved model that a recipe names is looked for beside its file.
+    The folder of a saved tokenizer stands for its recipe, with its weights; a saved model that a recipe names is looked
+    for beside its file.
     """
     if not is_file(name):
         _refuse_other_paths(what, name, getattr(registry, what))
         path = find_file(registry, what, name)
         return path, Tree.from_file(path, path.name)
-    path = Path(name) / RECIPE if _is_saved(name) else Path(name)
+    if is_saved(name):
+        if what == "tracks":
+            raise TokzooError(f"{name}: a tokenizer, which is run like a recipe; name a track, or its file")
+        path = Saved.of(name).folder / DESCRIPTION
+        return path, Tree.from_data({**Saved.of(name).recipe, "weights": name}, str(path))
+    path = Path(name)
     tree = Tree.from_file(path)
     init, ar = tree.data.get("init"), tree.data.get("ar")
     named = [(tree.data, "weights"), (init, "folder") if isinstance(init, dict) else (tree.data, "init")]
@@ -52,12 +60,12 @@ def _refuse_other_paths(what: str, name: str, known: Mapping[str, Any]) -> None:
     """Tell of a path that is there, but no file of ours, why it is none."""
     if name in known:
         return
-    path = Path(name)
+    path, kind = Path(name), what[:-1]
     try:
         if path.is_file():
-            raise TokzooError(f"{name}: the file of a {what[:-1]} ends in {' or '.join(SUFFIXES)}; rename it so")
+            raise TokzooError(f"{name}: the file of a {kind} ends in {' or '.join(SUFFIXES)}; rename it so")
         if path.is_dir():
-            raise TokzooError(f"{name}: a folder without {RECIPE}; name a {what[:-1]}, its file, or a saved tokenizer")
+            raise TokzooError(f"{name}: a folder without {DESCRIPTION}; name a {kind}, its file, or a saved tokenizer")
     except (OSError, ValueError):
         return
 

@@ -1,6 +1,7 @@
 """Names and files to resolved recipes, tracks and suites, with what the command line changed in them."""
 
 import itertools
+import os
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from tokzoo.contracts.configs import Config, DatasetConfig
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.recipes.files import beside, dropped, is_file, read, recipe_tree, refuse_drop, track_tree
+from tokzoo.recipes.files import beside, dropped, is_file, is_saved, read, recipe_tree, refuse_drop, track_tree
 from tokzoo.recipes.hints import refuse_misplaced, several_hinted
 from tokzoo.recipes.label import differing, label
 from tokzoo.recipes.models import Recipe, Track
@@ -69,12 +70,19 @@ def load_recipe(
 ) -> Recipe:
     """A resolved recipe: component defaults < recipe < file that extends it < command line < its place in a grid.
 
-    What was changed is said in its name, unless the changes name it; its place in a grid, ``axes``, always.
+    What was changed is said in its name, unless the changes name it; its place in a grid, ``axes``, always. The folder
+    of a saved tokenizer is judged as it is, and that is said too.
 
     Raises:
         TokzooError: unknown, or something in it is wrong.
     """
     tree = recipe_tree(name, registry)
+    judged: list[Override] = []
+    if is_saved(name) and (("weights",), None) not in (*changes, *axes):
+        judged.append((("weights",), os.path.abspath(name)))
+        # How it was trained does not matter, and who trained it so may not be installed.
+        tree.drop(("regularizers",))
+        tree.drop(("train", "tokenizer"))
     before, called = deepcopy(tree.data), tree.data["name"]
     for key, value in changes:
         for role in dropped(nested(key, value)):
@@ -83,7 +91,7 @@ def load_recipe(
     own = [(key, value) for key, value in axes if key[0] != "track"]
     with several_hinted((*changes, *own)):
         apply_overrides(tree, (*changes, *own))
-        said = differing(changes, before, tree.data)
+        said = [*judged, *differing(changes, before, tree.data)]
         recipe = resolve_recipe(tree, registry.components)
     told = [*(said if recipe.name == called else ()), *axes]
     return recipe.changed(label(recipe, told), (*said, *axes))

@@ -83,13 +83,14 @@ def test_the_table_says_where_it_is_from(judged):
     assert "imported" in judged.judged
 
 
-def test_a_folder_with_a_recipe_runs_by_its_path(judged):
-    recipe = (judged.folder / "saved" / "tokenizer.json").read_text()
-    content = {**json.loads(recipe)["recipe"], "weights": "."}
-    (judged.folder / "saved" / "recipe.yaml").write_text(json.dumps(content))
-    arguments = ["saved" if argument.endswith("tiny.yaml") else argument for argument in judged.tiny]
-    said = judged(*arguments, "--out", "judged").stdout
-    assert "0 cells run, 1 found done" in said
+def test_a_saved_tokenizer_runs_by_its_folder_and_a_cell_by_its_own(judged):
+    (cell,) = (judged.folder / "runs" / "cells").iterdir()
+    for folder in ("saved", str(cell)):
+        arguments = [folder if argument.endswith("tiny.yaml") else argument for argument in judged.tiny]
+        said = judged(*arguments, "--out", "judged").stdout
+        assert "0 cells run, 1 found done" in said
+        assert "imported" in said
+        assert "tiny weights=" in said
 
 
 OTHER = "track.dataset={use: images, root: pictures, size: 16}"

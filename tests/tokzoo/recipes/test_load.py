@@ -270,7 +270,7 @@ def test_a_path_that_is_no_recipe_is_told_why(zoo, tmp_path):
     with pytest.raises(TokzooError, match=r"^mine.txt: the file of a recipe ends in .yaml or .yml; rename it so$"):
         zoo.recipe(of="mine.txt")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TokzooError, match=r"^empty: a folder without recipe.yaml; name a recipe, its file, or a saved"):
+    with pytest.raises(TokzooError, match=r"^empty: a folder without tokenizer.json; name a recipe, its file, or"):
         zoo.recipe(of="empty")
 
 

@@ -1,12 +1,15 @@
 """Mistakes are told with what, where and the nearest right thing; right values come out as they were meant."""
 
+import hashlib
+import json
+
 import pytest
 
 import tokzoo
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.resolve import probe_of
 from tokzoo.recipes.resolver import Resolver
-from tokzoo.recipes.saved import REGULARIZERS, WEIGHTS, Saved
+from tokzoo.recipes.saved import DESCRIPTION, REGULARIZERS, WEIGHTS, Saved
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Entry
 from tokzoo.registry.plugins import load_registry
@@ -239,6 +242,23 @@ def test_training_may_start_from_a_saved_tokenizer(zoo, saved):
     recipe = zoo.recipe(of=name)
     assert recipe.init.parts == ("encoder", "regularizers.entropy")
     assert recipe.dump()["init"] == {"folder": "recipes", "parts": ["encoder", "regularizers.entropy"]}
+
+
+def test_a_saved_tokenizer_is_run_by_its_folder_whoever_shaped_it(zoo, saved):
+    saved("mine")
+    recipe = json.loads((zoo.folder / "mine" / DESCRIPTION).read_text())
+    recipe["recipe"]["regularizers"]["script"] = {"use": "of-a-script"}
+    (zoo.folder / "mine" / DESCRIPTION).write_text(json.dumps(recipe))
+    judged = zoo.recipe(of="mine")
+    assert judged.name == "base weights=mine"
+    assert judged.weights.fingerprint == hashlib.sha256(b"weights").hexdigest()
+    assert not judged.regularizers
+    assert zoo.recipe("sampler={}", "name=own", of="mine/").name == "own"
+    (told,) = mistakes(lambda text: zoo.recipe(text, of="mine"), "weights=null")
+    assert told.startswith("regularizers.script.use: regularizer 'of-a-script': unknown; known: ")
+    anew = zoo.recipe("weights=null", "regularizers.script=null", of="mine")
+    assert (anew.weights, list(anew.regularizers)) == (None, ["entropy", "reconstruction"])
+    assert "a tokenizer, which is run like a recipe" in mistakes(lambda: zoo.track(of="mine"))[0]
 
 
 def test_what_is_taken_over_is_there_and_here(zoo, saved):
