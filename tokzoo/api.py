@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tokzoo import arguments
 from tokzoo.bench.cell import Cell
@@ -18,6 +18,7 @@ from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_pl
 from tokzoo.bench.progress import progress
 from tokzoo.bench.run import Bench, Options, Outcome, summary_lines
 from tokzoo.bench.stages import stages_of
+from tokzoo.contracts.configs import ExecutorConfig
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.text import line_width
 from tokzoo.leaderboard.rows import Table, build_tables
@@ -180,6 +181,10 @@ def prepare(request: Request, options: Options, registry: Registry) -> Prepared:
     plan = make_plan(request, registry)
     cells = make_cells(plan, registry)
     bench = Bench(options, registry)
+    if options.device == "cuda" and not cast(ExecutorConfig, bench.slot.config).elsewhere:
+        from tokzoo.assembly.devices import choose_device  # it needs torch, which takes its time
+
+        choose_device(options.device)
     told = [*doubts(cells), *bench.other_releases(cells)]
     return Prepared(cells, bench, told, [axis.key for axis in plan.axes])
 

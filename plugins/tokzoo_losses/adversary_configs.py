@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from tokzoo import Chain, ImageTermConfig, Refusal
 from tokzoo.contracts.specs import LAST_LAYER
 from tokzoo.nn.configs import DiffAugmentConfig, GanLoss, LeCamConfig
+from tokzoo.nn.weight_caches import in_hugging_face_cache, to_be_fetched
 
 
 class DiscriminatorConfig(ImageTermConfig):
@@ -85,7 +86,19 @@ class DinoDiscConfig(DiscriminatorConfig):
             raise ValueError(f"kernel: {self.kernel} is even, and has no middle: take {self.kernel + 1}")
         return self
 
+    def missing(self) -> list[str]:
+        """The transformer's weights, where they were not fetched before."""
+        files = ("model.safetensors", "pytorch_model.bin")
+        if self.weights is not None or in_hugging_face_cache(f"timm/{self.model}", *files):
+            return []
+        return [to_be_fetched(source(self.model))]
+
     def accepts(self, chain: Chain) -> None:
         """Refuse images that are neither grey nor coloured."""
         if chain.image.channels not in (1, 3):
             raise Refusal(f"sees images of 1 or 3 channels, not a {chain.image}; use patchgan, which takes any number")
+
+
+def source(model: str) -> str:
+    """The file that holds the weights of a transformer, in words."""
+    return f"model.safetensors of https://huggingface.co/timm/{model}"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tokzoo.contracts.errors import TokzooError, describe
 from tokzoo.nn.pretrained import timm_network
-from tokzoo_losses.adversary_configs import DinoDiscConfig
+from tokzoo_losses.adversary_configs import DinoDiscConfig, source
 
 WHO = "regularizer 'dinodisc':"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -106,25 +106,20 @@ def stored(path: Path, model: str) -> dict[str, Tensor]:
     """
     path = path.expanduser()
     if not path.is_file():
-        raise TokzooError(f"{WHO} weights: there is no file {path}; it should be {_source(model)}")
+        raise TokzooError(f"{WHO} weights: there is no file {path}; it should be {source(model)}")
     try:
         tensors = load_state_dict(str(path))
     except Exception as error:  # anything that a damaged file may raise
         raise TokzooError(
-            f"{WHO} weights: {path} cannot be read ({describe(error, 120)}); it should be {_source(model)}"
+            f"{WHO} weights: {path} cannot be read ({describe(error, 120)}); it should be {source(model)}"
         ) from error
     return {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
 
 
 def _cannot(config: DinoDiscConfig) -> str:
     if config.weights is not None:
-        return f"weights: {config.weights} is not of {config.model}; it should be {_source(config.model)}"
+        return f"weights: {config.weights} is not of {config.model}; it should be {source(config.model)}"
     return (
         f"the weights of {config.model} are not at hand and cannot be fetched; "
-        f"download {_source(config.model)} and set weights to its path"
+        f"download {source(config.model)} and set weights to its path"
     )
-
-
-def _source(model: str) -> str:
-    """The file that holds the weights, in words."""
-    return f"model.safetensors of https://huggingface.co/timm/{model}"

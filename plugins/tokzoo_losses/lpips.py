@@ -5,7 +5,6 @@ torchvision's. Taming-transformers and GigaTok (arXiv 2504.08736) use the same f
 theirs drops half of the channels while training, for no better reason than that the layer is there.
 """
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -14,14 +13,10 @@ from torch import Tensor
 
 from tokzoo import ImageTerm, TokzooError
 from tokzoo.nn.frozen_network import WithFrozenNetwork
-from tokzoo_losses.lpips_config import LpipsConfig
+from tokzoo_losses.lpips_config import SOURCES, LpipsConfig
 from tokzoo_losses.lpips_network import CHANNELS, LpipsNetwork, vgg_features
 
 WHO = "regularizer 'lpips':"
-SOURCES = {
-    "vgg": "vgg16-397923af.pth from https://download.pytorch.org/models/vgg16-397923af.pth",
-    "lin": "vgg.pth from https://github.com/richzhang/PerceptualSimilarity/raw/master/lpips/weights/v0.1/vgg.pth",
-}
 LIN = re.compile(r"lin(?:s\.)?(\d)\.model\.1\.weight")
 
 
@@ -48,22 +43,10 @@ def find_files(config: LpipsConfig) -> dict[str, Path]:
     Raises:
         TokzooError: at least one is missing; it names what is, where it comes from, and the fields to set.
     """
-    usual = {"vgg": Path(torch.hub.get_dir()) / "checkpoints" / "vgg16-397923af.pth", "lin": _in_package()}
-    paths = {field: getattr(config, field) or usual[field] for field in SOURCES}
-    missing = [field for field, path in paths.items() if path is None or not path.expanduser().is_file()]
+    missing = config.missing()
     if missing:
-        wanted = "; ".join(
-            f"{field}: {SOURCES[field]}" + (f" (there is no {paths[field]})" if paths[field] else "")
-            for field in missing
-        )
-        raise TokzooError(f"{WHO} weights are missing: download them, and set these fields to their paths: {wanted}")
-    return {field: path.expanduser() for field, path in paths.items() if path is not None}
-
-
-def _in_package() -> Path | None:
-    """The weights that the package ``lpips`` brings along, if it is installed; it is not imported."""
-    found = importlib.util.find_spec("lpips")
-    return Path(found.origin).parent / "weights" / "v0.1" / "vgg.pth" if found and found.origin else None
+        raise TokzooError(f"{WHO} {missing[0]}")
+    return {field: path for field, path in config.files().items() if path is not None}
 
 
 def read_vgg(path: Path) -> dict[str, Tensor]:

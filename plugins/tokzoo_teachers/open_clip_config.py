@@ -66,3 +66,9 @@ class OpenClipConfig(PretrainedConfig):
         """The channels of the features, if they are known."""
         found = NAME.search(self.model)
         return self.dim or ((PLUS if found[3] else WIDTHS).get(found[1]) if found else None)
+
+    def stored(self) -> tuple[str, bool]:
+        """The file of its weights, in words, and whether it was fetched before."""
+        from tokzoo_teachers.open_clip_teacher import stored  # it needs open_clip
+
+        return stored(self)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from tokzoo import ImageSpec
 from tokzoo.contracts.errors import TokzooError, describe
+from tokzoo.nn.weight_caches import in_hugging_face_cache
 from tokzoo_teachers.open_clip_config import OpenClipConfig
 from tokzoo_teachers.pretrained import (
     PretrainedTeacher,
@@ -118,6 +119,18 @@ def built_in(config: OpenClipConfig) -> Known:
     repository, _, file = trained.get("hf_hub", "").rpartition("/")
     source = on_hub(file or WEIGHTS, repository) if repository else trained.get("url") or f"an {WEIGHTS} of this model"
     return Known(architecture, trained, source)
+
+
+def stored(config: OpenClipConfig) -> tuple[str, bool]:
+    """The file of the weights, in words, and whether it was fetched before."""
+    if config.repository is not None:
+        return on_hub(WEIGHTS, config.repository), in_hugging_face_cache(config.repository, WEIGHTS)
+    about = built_in(config)
+    repository, _, file = about.trained.get("hf_hub", "").rpartition("/")
+    if repository:
+        return about.source, in_hugging_face_cache(repository, file or WEIGHTS)
+    name = about.trained.get("url", "").rpartition("/")[2]
+    return about.source, bool(name) and (Path("~/.cache/clip").expanduser() / name).is_file()
 
 
 def from_repository(config: OpenClipConfig) -> Known:

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from tokzoo import HiddenSpec, ImageSpec, Refusal, TeacherConfig
+from tokzoo.nn.weight_caches import to_be_fetched
 
 
 class PretrainedConfig(TeacherConfig):
@@ -50,6 +51,17 @@ class PretrainedConfig(TeacherConfig):
     def normalises_first(self) -> bool:
         """Whether images are normalised before they are resized; the order matters to rounding only."""
         return False
+
+    def stored(self) -> tuple[str, bool]:
+        """The file of its weights, in words, and whether it was fetched before; of a model the library knows."""
+        return f"the weights of {self.model}", False
+
+    def missing(self) -> list[str]:
+        """Its weights, where they are to be fetched."""
+        if self.weights is not None:
+            return []
+        source, is_here = self.stored()
+        return [] if is_here else [to_be_fetched(source)]
 
     def hidden_spec(self, image: ImageSpec) -> HiddenSpec:
         """One token for each cell of the resized image's grid."""

@@ -58,3 +58,10 @@ class TimmConfig(PretrainedConfig):
     def normalises_first(self) -> bool:
         """Whether images are normalised before they are resized."""
         return "_dinov2" in self.model if self.order is None else self.order == "normalise"
+
+    def stored(self) -> tuple[str, bool]:
+        """The file of its weights, in words, and whether it was fetched before."""
+        from tokzoo_teachers.timm_teacher import known, source, was_fetched  # they need timm
+
+        about = known(self.model)
+        return source(about), was_fetched(about)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tokzoo import ImageSpec
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.nn.pretrained import timm_network
+from tokzoo.nn.weight_caches import in_hugging_face_cache, torch_checkpoint
 from tokzoo_teachers.pretrained import (
     PretrainedTeacher,
     check_grid,
@@ -48,8 +49,8 @@ class TimmTeacher(PretrainedTeacher):
             return timm_network(config.model, config.image_size, kept)
 
         if config.weights is None:
-            return from_hub(WHO, config, _source(about), lambda: timm_network(config.model, config.image_size))
-        return from_file(WHO, config, _source(about), make)
+            return from_hub(WHO, config, source(about), lambda: timm_network(config.model, config.image_size))
+        return from_file(WHO, config, source(about), make)
 
     def tokens(self, pixels: Tensor) -> Tensor:
         """The patch tokens."""
@@ -89,8 +90,15 @@ def shape_of(config: TimmConfig, image: ImageSpec) -> nn.Module:
     return network
 
 
-def _source(about: PretrainedCfg) -> str:
+def source(about: PretrainedCfg) -> str:
     """The file that holds the weights, in words."""
     if about.hf_hub_id:
         return on_hub("model.safetensors", about.hf_hub_id)
     return about.url or "a .safetensors or .pth file of its weights"
+
+
+def was_fetched(about: PretrainedCfg) -> bool:
+    """Whether the weights are in a cache."""
+    if about.hf_hub_id:
+        return in_hugging_face_cache(about.hf_hub_id, "model.safetensors", "pytorch_model.bin")
+    return torch_checkpoint((about.url or "").rpartition("/")[2]).is_file()

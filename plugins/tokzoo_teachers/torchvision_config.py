@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from tokzoo.nn.weight_caches import torch_checkpoint
 from tokzoo_teachers.pretrained_config import PretrainedConfig
 
 RESNET = re.compile(r"(?:wide_)?res(?:net|next)(\d+)(?:_\w+)?")
@@ -69,3 +70,10 @@ class TorchvisionConfig(PretrainedConfig):
         """The channels of the features, if they are known."""
         shape = known_shape(self.model, self.node)
         return self.dim or (shape[1] if shape else None)
+
+    def stored(self) -> tuple[str, bool]:
+        """The file of its weights, in words, and whether it was fetched before."""
+        from tokzoo_teachers.torchvision_teacher import known  # it needs torchvision
+
+        url = known(self).url
+        return url, torch_checkpoint(url.rpartition("/")[2]).is_file()

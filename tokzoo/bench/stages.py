@@ -4,7 +4,7 @@ A key hashes what a stage depends on and nothing else, so cells that differ only
 tokenizer. To add a stage, add its row here and its function. No torch here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.identity import differences
 from tokzoo.recipes.optimization import Budget
-from tokzoo.recipes.slots import Slot
+from tokzoo.recipes.slots import Slot, ask_config
 
 ENGINE = 2
 """Raised when the engine's results change: every cached stage is then made anew."""
@@ -282,6 +282,21 @@ def left_out_metrics(cell: Cell) -> list[str]:
         if why := _why_not(slot, cell):
             names.setdefault(why, []).append(slot.use)
     return [f"{cell.track.id}: not measured {why}: {', '.join(found)}" for why, found in names.items()]
+
+
+def missing_files(cell: Cell, stages: Iterable[CellStage]) -> list[str]:
+    """Which files some stages of a cell need that are not on this machine, a line each."""
+    # What comes with its weights is not trained: it starts nothing.
+    started = [stage for stage in stages if stage.stage.budget is None or stage.stage.seeded(cell)]
+    slots = [part for stage in started for slot in stage.slots for part in _with_parts(slot)]
+    lines = [f"{slot.kind} '{slot.use}': {line}" for slot in slots for line in ask_config(slot, lambda c: c.missing())]
+    return list(dict.fromkeys(lines))
+
+
+def _with_parts(slot: Slot) -> Iterator[Slot]:
+    yield slot
+    for part in slot.parts():
+        yield from _with_parts(part)
 
 
 def _stage(slot: Slot) -> str:

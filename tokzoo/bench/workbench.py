@@ -138,12 +138,14 @@ def run_stage(bench: Workbench, stage: CellStage, upstream: dict[str, str]) -> R
     bench.execution = execution
     work: Callable[[Workbench], Output] = import_target(stage.stage.target, f"stage {stage.name}")
     seed_generators(derive_seed(stage.seed, "stage", stage.name), bench.device)
+    # Then the seconds are not those of the whole stage.
+    resumed = {"resumed": True} if (folder / CHECKPOINT).is_file() else {}
     started = time.monotonic()
     output = work(bench)
     broken = [f"{name} {value}" for name, value in output.values.items() if not abs(value) <= LARGEST]
     if broken:
         raise Diverged(f"not a finite number up to {LARGEST:g}: {', '.join(broken)}")
-    observed = {"seconds": round(time.monotonic() - started, 3)}
+    observed = {"seconds": round(time.monotonic() - started, 3), **resumed}
     _check_upstream(bench, upstream)
     result = Result(output.values, output.count, {}, upstream, code, execution, observed)
     bench.cache.finish(stage, result, output.files)

@@ -93,6 +93,14 @@ class ComponentConfig(Config):
         """
         return []
 
+    def missing(self) -> list[str]:
+        """The files it reads when training starts or something is measured that are not on this machine.
+
+        Each is told in a line, with where it is had and the field that takes its path. Nothing is fetched or built to
+        find out. That a path in ``contents`` names a file need not be looked at.
+        """
+        return []
+
 
 class NoSampler(Config):
     """The sampler of what draws nothing at random: there is nothing to choose."""
@@ -253,6 +261,9 @@ class MetricConfig(ComponentConfig):
 
 class ExecutorConfig(ComponentConfig):
     """An executor: how and where cells are run. No result depends on it but by the number of threads."""
+
+    elsewhere: ClassVar[bool] = False
+    """Its cells may be run on other machines, which have devices of their own."""
 
 
 KINDS: dict[str, type[ComponentConfig]] = {

@@ -38,3 +38,14 @@ def json_text(value: Any) -> str:
 def line_width(stream: TextIO) -> int | None:
     """Letters of a line written to a stream; None: as many as its terminal has, or as the variable COLUMNS says."""
     return None if stream.isatty() or os.environ.get("COLUMNS", "").isdecimal() else PIPED
+
+
+def duration(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3.5 h``.
+
+    >>> duration(720)
+    '12 min'
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 1 else "1 s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -46,10 +46,11 @@ def find_columns(records: Iterable[Record], shown: Sequence[str]) -> list[Column
     """
     found: dict[ColumnKey, Column] = {}
     own: set[ColumnKey] = set()
-    probes: dict[str, str] = {}
+    probes: dict[str, Record] = {}
     for record in records:
         plain = not _brings(record)
-        probes[record.probe or ""] = _probe(record)
+        if plain or record.probe not in probes:
+            probes[record.probe or ""] = record
         for metric, value in record.metrics.items():
             key = (metric, value.protocol)
             found.setdefault(key, Column(key, value, record.protocols[value.protocol], metric in shown))
@@ -60,7 +61,7 @@ def find_columns(records: Iterable[Record], shown: Sequence[str]) -> list[Column
     for metric in dict.fromkeys(metrics):
         keys = sorted((key for key in found if key[0] == metric), key=lambda key: (key not in own, key[1]))
         columns += [found[key] for key in keys]
-    _mark(columns, probes)
+    _mark(columns, {probe: _probe(record) for probe, record in probes.items()})
     return columns
 
 

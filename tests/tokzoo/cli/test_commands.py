@@ -1,10 +1,12 @@
 """The command line as its users meet it: output, exit codes, and one clear message for each mistake."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
+import torch
 
 
 @pytest.mark.parametrize(
@@ -142,9 +144,52 @@ def test_a_sequence_part_in_a_grid_chain_is_refused_before_training(tokzoo, swap
 
 def test_dry_run_trains_nothing(tokzoo):
     text = tokzoo("run", "gigatok-2d-nano", "quantizer.use=fsq", "--track", "fashion-quick", "--dry-run").stdout
-    for words in ("4×4 codes of 512", "144", "encoder", "tokenizer: new", "nothing was trained"):
+    for words in ("4×4 codes of 512", "144", "encoder", "tokenizer: new", "nothing was trained", "time: unknown"):
         assert words in text
     assert not list(tokzoo.folder.glob("runs"))
+
+
+def test_a_dry_run_of_many_cells_has_a_line_for_each(finished):
+    grid = ["--grid", "quantizer.codes=[64, 32]", "--seeds", "0-1", "--dry-run"]
+    header, *lines = finished(*finished.tiny, *grid, env={"COLUMNS": "80"}).stdout.splitlines()
+    assert header.split() == ["recipe", "seed", "code", "bits", "params", "stages", "to", "run", "time"]
+    cells, (count, time) = lines[:-2], lines[-2:]
+    assert [" ".join(line.split()[1:6]) for line in cells] == [
+        "quantizer.codes=64 0 96 43 k",
+        "quantizer.codes=64 1 96 43 k",
+        "quantizer.codes=32 0 80 42 k",
+        "quantizer.codes=32 1 80 42 k",
+    ]
+    assert "none" in cells[0]
+    assert re.search(r"9 of 9 +\d+ s", cells[1])
+    assert re.search(r"9 of 9 +\?", cells[2])
+    assert count == "4 cells, 27 stages to run; nothing was trained"
+    assert re.fullmatch(r"time: about .* on cpu as before, for 9 of them; the others were never run here", time)
+
+
+def test_a_dry_run_names_weights_that_are_not_here_with_file_source_and_field(tokzoo):
+    caches = dict.fromkeys(("TORCH_HOME", "HF_HOME", "HF_HUB_CACHE"), str(tokzoo.folder))
+    roles = ["regularizers.p=lpips", "regularizers.s={use: semantic, tap: 1, teacher: timm}", "regularizers.d=dinodisc"]
+    told = tokzoo("run", "gigatok-2d-nano", *roles, "--track", "fashion-quick", "--dry-run", env=caches).stdout
+    lines = sorted(line for line in told.splitlines() if line.startswith("not here: "))
+    fetched, hub = "weights are fetched when they are needed: model.safetensors of", "https://huggingface.co/timm"
+    assert lines[0].startswith(f"not here: regularizer 'dinodisc': {fetched} {hub}/vit_small_patch16_224.dino")
+    assert lines[1].startswith("not here: regularizer 'lpips': weights are missing: ")
+    for words in (
+        "vgg: vgg16-397923af.pth from https://",
+        f"(there is no {tokzoo.folder}",
+        "lin: vgg.pth from https://",
+    ):
+        assert words in lines[1]
+    assert lines[2].startswith(f"not here: teacher 'timm': {fetched} {hub}/vit_base_patch14_dinov2")
+    assert lines[2].endswith("; or set weights to its path")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_gpu_that_is_not_there_is_told_before_anything_is_done(tokzoo):
+    told = tokzoo(*tokzoo.tiny, "--device", "cuda", "--dry-run", code=2).stderr
+    assert "device cuda: torch sees no CUDA device; use cpu" in told
+    assert not (tokzoo.folder / "runs").exists()
 
 
 def test_explain_tells_where_values_come_from(tokzoo):
