@@ -6,15 +6,15 @@ it was made from. What does not go together with them is made anew.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from tokzoo.bench.provenance import Code, code_of, has_changed, other_releases
 from tokzoo.bench.stages import CellStage
 from tokzoo.data.files import file_hash, read_json, write_json
+from tokzoo.data.locks import locked
 from tokzoo.data.run_folder import DONE, LOCK, RunFolder
 from tokzoo.recipes.hashing import content_hash
 
@@ -132,8 +132,8 @@ class StageCache:
         """Make a stage unfinished, so that it is run again."""
         (self.path(stage) / DONE).unlink(missing_ok=True)
 
-    def lock(self, stage: CellStage) -> FileLock:
-        """Held while a stage is run, by one process at a time; a dead process holds nothing."""
+    def lock(self, stage: CellStage) -> AbstractContextManager[None]:
+        """Held while a stage is run, by one process at a time."""
         folder = self.path(stage)
         folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / LOCK)
+        return locked(folder / LOCK)

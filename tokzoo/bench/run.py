@@ -15,6 +15,7 @@ from tokzoo.bench.summary import failed_record, measured_record
 from tokzoo.bench.worker import Worker
 from tokzoo.contracts.errors import Broken, TokzooError, describe
 from tokzoo.contracts.executors import ENDS, Event, Executor, Job
+from tokzoo.contracts.guard import foreign_code
 from tokzoo.contracts.text import counted
 from tokzoo.data.files import file_hash
 from tokzoo.data.run_folder import CellFolder, RunFolder
@@ -144,7 +145,8 @@ class Bench:
     def _executor(self, cells: int) -> Executor:
         where = f"executor '{self.slot.use}' (plugin {self.slot.entry.plugin})"
         try:
-            executor: Executor = load_target(self.slot.entry.spec)(self.slot.config, cells, self.options.device)
+            with foreign_code():
+                executor: Executor = load_target(self.slot.entry.spec)(self.slot.config, cells, self.options.device)
         except TokzooError:
             raise
         except Exception as error:
@@ -173,7 +175,7 @@ class Bench:
 
     def _work(self, job: Job, observe: Callable[[Event], None], stopping: threading.Event) -> None:
         """Do a job here, with the components of this process. A traceback goes to the cell's log."""
-        with (job.run / job.log).open("a", encoding="utf-8") as log:
+        with (job.run / job.log).open("a", encoding="utf-8", errors="backslashreplace") as log:
             told = JobFile.read(job.run / job.instructions)
             Worker(RunFolder(job.run), told, self.registry, log, observe, stopping).work()
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,9 +19,11 @@ from tokzoo.bench.cell import load_cell
 from tokzoo.bench.job_file import JobFile
 from tokzoo.bench.provenance import check_loaded, code_of
 from tokzoo.bench.stages import CellStage, stages_of
-from tokzoo.contracts.errors import Diverged, TokzooError
+from tokzoo.contracts.errors import Diverged, Interrupted, TokzooError, message
 from tokzoo.contracts.executors import Event
+from tokzoo.contracts.guard import SIGNALS, asked_to_stop
 from tokzoo.data.event_file import EventFile
+from tokzoo.data.locks import stopping
 from tokzoo.data.run_folder import RunFolder
 from tokzoo.recipes.models import PARTS
 from tokzoo.recipes.slots import Slot
@@ -43,6 +46,7 @@ class Worker:
     Attributes:
         stage: the one it is at.
         stopping: once set, it saves and stops at the next step it may.
+        began: whether it may have something to save: it is past loading code, which takes seconds.
         settled: the identities of the results that this job is made of so far, by stage.
     """
 
@@ -63,6 +67,7 @@ class Worker:
         self.observe = observe
         self.stage = "start"
         self.stopping = stopping or threading.Event()
+        self.began = False
         self.mended = False
         self.settled: dict[str, str] = {}
 
@@ -72,23 +77,29 @@ class Worker:
         self.events.append(event)
         self.observe(event)
 
+    def stop(self) -> None:
+        """Save and stop as soon as that can be: in the middle of imports, of all places, by ending this process."""
+        self.stopping.set()
+        if not self.began:
+            self.emit("interrupted", stage=self.stage, message="stopped before anything was done")
+            os._exit(130)
+
     def work(self) -> int:
         """Run the job and tell how it ended: 0 done, 1 failed, 130 stopped and resumable."""
         self.emit("started")
-        # Only now: torch takes its time.
-        from tokzoo.training.loop import Interrupted
-
         try:
-            self._run()
+            copy_context().run(self._run)
         except Interrupted as stop:
             self.emit("interrupted", stage=self.stage, message=str(stop))
             return 130
-        # Whatever a component raises, sys.exit() too, must become a failed record, not a lost cell.
-        except (Exception, SystemExit) as error:
+        # Whatever a component raises, even what would end a process, must become a failed record, not a lost cell.
+        except BaseException as error:
+            if asked_to_stop(error):
+                raise
             traceback.print_exc(file=self.log)
             status = "diverged" if isinstance(error, Diverged) else "failed"
             name = "" if isinstance(error, TokzooError) else f"{type(error).__name__}: "
-            self.emit("failed", stage=self.stage, status=status, message=name + str(error))
+            self.emit("failed", stage=self.stage, status=status, message=name + message(error))
             return 1
         self.emit("finished")
         return 0
@@ -100,6 +111,7 @@ class Worker:
         from tokzoo.bench.pictures import draw_pictures
         from tokzoo.bench.workbench import Workbench
 
+        stopping.set(self.stopping.is_set)
         registry = self.registry or self.job.registry()
         cell = load_cell(self.job.content, registry.components)
         bench = Workbench(
@@ -115,6 +127,7 @@ class Worker:
             stopping=self.stopping.is_set,
         )
         self._load_code(bench)
+        self.began = True
         torch.set_num_threads(self.job.threads)
         if bench.device.type == "cuda":
             # Bit-exact resume wants deterministic kernels; an operation that has none is told in the log.
@@ -142,8 +155,6 @@ class Worker:
 
     def _settle(self, bench: Any) -> None:
         """Have every stage done, and go through them again where one had to be mended: others may have read it."""
-        from tokzoo.training.loop import Interrupted
-
         self.mended = True
         while self.mended:
             self.mended = False
@@ -210,9 +221,14 @@ def main(arguments: list[str]) -> int:
     if "--attached" in options:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     worker = Worker(run, JobFile.read(run.path / instructions))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: worker.stopping.set())
-    return worker.work()
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: worker.stop())
+    code = worker.work()
+    if worker.stopping.is_set():
+        # All is saved, and somebody waits: taking torch apart takes seconds.
+        sys.stdout.flush()
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """``tokzoo``: the command line."""
 
+import io
 import sys
 
 import typer
@@ -8,7 +9,8 @@ from tokzoo import __version__
 from tokzoo.cli import checkpoints, coding, compat, inspecting, leaderboard, plugins, results, running
 from tokzoo.cli.common import print_json
 from tokzoo.cli.extending import add_plugin_commands
-from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.errors import TokzooError, message
+from tokzoo.contracts.guard import stop_on_signals
 from tokzoo.contracts.text import printable
 
 app = typer.Typer(
@@ -68,6 +70,8 @@ def env() -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 ok, 1 some cell failed, 2 usage, 130 stopped."""
+    stop_on_signals()
+    _escape_what_the_encoding_has_not()
     commands = typer.main.get_group(app)
     try:
         # One of our own commands loads plugins with its own options, and needs no look at theirs before.
@@ -75,5 +79,12 @@ def main() -> None:
             add_plugin_commands(commands)
         commands(prog_name="tokzoo")
     except TokzooError as error:
-        typer.echo(f"error: {printable(str(error))}", err=True)
+        typer.echo(f"error: {printable(message(error))}", err=True)
         sys.exit(2)
+
+
+def _escape_what_the_encoding_has_not() -> None:
+    """Where output is not UTF-8, print what it cannot hold as its escape: better than no output."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

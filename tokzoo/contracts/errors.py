@@ -26,6 +26,18 @@ class Diverged(TokzooError):
     """Training produced a non-finite number; the message names the term and the step."""
 
 
+class Interrupted(TokzooError):
+    """Work was asked to stop; what it had to save is saved, and the next run goes on from there."""
+
+
+class Escape(Exception):
+    """Code of a component raised SystemExit or KeyboardInterrupt, as if the process were its own."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 ONE_LINE = 300
 
 
@@ -34,10 +46,20 @@ def describe(error: BaseException, longest: int = ONE_LINE) -> str:
 
     What was meant for the user is told whole; of anything else its type, and its message up to ``longest`` letters.
     """
-    text = " ".join(str(error).split()) or "no message"
+    if isinstance(error, Escape):
+        return describe(error.error, longest)
+    text = " ".join(message(error).split()) or "no message"
     if isinstance(error, TokzooError):
         return printable(text)
     return f"{type(error).__name__}: {printable(text, longest)}"
+
+
+def message(error: BaseException) -> str:
+    """An error's message, whatever its class makes of being asked for it."""
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"it cannot be printed ({type(broken).__name__})"
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -52,7 +52,9 @@ class Job:
         # Threads that spin while they wait take the cores others need: on a busy machine that costs a factor of ten.
         # And cuBLAS is deterministic only with a workspace of its own.
         ours = {"OMP_WAIT_POLICY": "PASSIVE", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-        return {**ours, **os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        # The log is UTF-8 wherever it is written, and no print of a component fails.
+        log = {"PYTHONIOENCODING": "utf-8:backslashreplace"}
+        return {**ours, **os.environ, **log, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
 
 
 Work = Callable[[Job, Callable[[Event], None], threading.Event], None]

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from tokzoo.contracts.configs import MetricConfig
 from tokzoo.contracts.errors import Broken, Refusal, TokzooError, describe, suggest
+from tokzoo.contracts.guard import foreign_code
 from tokzoo.contracts.specs import ImageSpec, Tokens
 from tokzoo.recipes.models import PARTS
 from tokzoo.recipes.resolver import example_slot
@@ -213,7 +214,8 @@ def _slot(candidate: _Candidate) -> Slot:
 def _ask(edge: str, slot: Slot, question: Question) -> Any:
     """The component's answer; whatever it raises instead is told as its own."""
     try:
-        return question(slot.config)
+        with foreign_code():
+            return question(slot.config)
     except Refusal as refusal:
         said = str(refusal)
     except Exception as error:

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from tokzoo.contracts.configs import Config
 from tokzoo.contracts.errors import Broken, TokzooError, describe
+from tokzoo.contracts.guard import foreign_code
 from tokzoo.recipes.mistakes import REFERENCE, Mistakes, Problem, explain, unfit
 from tokzoo.recipes.saved import SavedAR
 from tokzoo.recipes.slots import Slot
@@ -83,8 +84,9 @@ class Resolver:
             raise Mistakes([(("use",), str(error))]) from None
         rest = {name: field for name, field in fields.items() if name != "use"}
         try:
-            config = self._config(entry.config, rest)
-            check_answers(config, kind)
+            with foreign_code():
+                config = self._config(entry.config, rest)
+                check_answers(config, kind)
             return Slot(kind, entry, config)
         except (Mistakes, PydanticCustomError, TokzooError):
             raise

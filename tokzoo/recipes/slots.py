@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from tokzoo.contracts.configs import ComponentConfig
 from tokzoo.contracts.errors import Broken, TokzooError, describe
+from tokzoo.contracts.guard import foreign_code
 from tokzoo.data.files import expanded, known_hash, reading
 from tokzoo.recipes.identity import differences
 from tokzoo.recipes.saved import SavedAR
@@ -84,7 +85,8 @@ def ask_config(slot: Slot, question: Callable[[Any], A]) -> A:
         Broken: it raised what it should not.
     """
     try:
-        return question(slot.config)
+        with foreign_code():
+            return question(slot.config)
     except TokzooError:
         raise
     except Exception as error:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast, get_args
 
 from tokzoo.contracts.configs import EncoderConfig, QuantizerConfig
 from tokzoo.contracts.errors import Broken, Refusal, TokzooError, describe
+from tokzoo.contracts.guard import foreign_code
 from tokzoo.contracts.specs import (
     CODE_DECODING,
     FEATURE_MAP_DECODING,
@@ -196,7 +197,8 @@ def ask_with_hints(
 ) -> Any:
     """The component's answer; its refusal with the edge, and with those that would not refuse."""
     try:
-        return question(slot.config)
+        with foreign_code():
+            return question(slot.config)
     except _Lack as lack:
         offers = [
             f"{entry.spec.kind} '{entry.spec.name}'"
@@ -219,7 +221,8 @@ def ask_with_hints(
 def _provides(entry: Entry, capability: str, catalogue: Catalogue) -> bool:
     """Whether a component provides a capability, in the config of its example."""
     try:
-        return capability in _provided(example_slot(entry, catalogue))
+        with foreign_code():
+            return capability in _provided(example_slot(entry, catalogue))
     # One that cannot answer is no help; what is lacking is what matters.
     except Exception:
         return False
@@ -244,7 +247,8 @@ def _fits(kind: str, name: str, question: Question, catalogue: Catalogue, like: 
     try:
         known = catalogue.get(kind, name).config.model_fields
         shared = {field: value for field, value in like.dump().items() if field in known} if like else {}
-        question(Resolver(Tree({kind: {**shared, "use": name}}), catalogue).slot(kind, (kind,)).config)
+        with foreign_code():
+            question(Resolver(Tree({kind: {**shared, "use": name}}), catalogue).slot(kind, (kind,)).config)
     # One that needs more than its defaults, or fails at the question, is no help; the refusal is what matters.
     except Exception:
         return False

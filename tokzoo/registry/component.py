@@ -4,9 +4,7 @@ import functools
 import importlib
 import inspect
 import re
-import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, ClassVar, get_args, get_origin
@@ -15,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tokzoo.contracts.configs import KINDS, ARConfig, ComponentConfig
 from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
+from tokzoo.contracts.guard import foreign_code
 
 BY_VALUES = frozenset({"provides", "requires", "layout", "sampler"})
 """What a config may answer by a property: it can depend on the config's values."""
@@ -206,11 +205,9 @@ def import_target(target: str | type, whose: str, hint: str = "") -> Any:
         return target
     module, _, name = target.partition(":")
     try:
-        # What a plugin prints must not end up in what a command prints for machines.
-        with redirect_stdout(sys.stderr):
+        with foreign_code():
             return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise TokzooError(f"{whose}: cannot load {target}: {error}{hint}") from error
-    # SystemExit too: a plugin that calls sys.exit at import must not end the command line.
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         raise Broken(f"{whose}: importing {module} raised {describe(error)}{hint}") from error

@@ -10,6 +10,7 @@ from typing import Any
 import pluggy
 
 from tokzoo.contracts.errors import TokzooError, describe, suggest
+from tokzoo.contracts.guard import foreign_code
 from tokzoo.registry import hookspecs
 from tokzoo.registry.component import ComponentSpec
 from tokzoo.registry.formats import FormatSpec, checked_formats
@@ -77,9 +78,9 @@ def misspelt(manager: pluggy.PluginManager, module: ModuleType) -> Iterator[str]
 
 def _answer(manager: pluggy.PluginManager, module: ModuleType, hook: str) -> Any:
     try:
-        return call(manager, module, hook)
-    # SystemExit too: a plugin that calls sys.exit must not end the command line.
-    except (Exception, SystemExit) as error:
+        with foreign_code():
+            return call(manager, module, hook)
+    except Exception as error:
         raise TokzooError(f"{hook} raised {describe(error)}") from error
 
 

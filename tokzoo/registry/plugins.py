@@ -10,7 +10,6 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,12 +20,13 @@ import pluggy
 
 from tokzoo._version import TOKZOO_API
 from tokzoo.contracts.errors import TokzooError, describe, suggest
+from tokzoo.contracts.guard import foreign_code
 from tokzoo.registry import hookspecs
 from tokzoo.registry.catalogue import Catalogue, Entry
 from tokzoo.registry.component import ComponentSpec
 from tokzoo.registry.formats import FormatSpec
 from tokzoo.registry.offers import FILES, Offers, ask, call, misspelt
-from tokzoo.registry.source import UNKNOWN, Source, is_editable
+from tokzoo.registry.source import UNKNOWN, Source, is_editable, named_tokzoo
 from tokzoo.registry.stamps import own_stamp, package_stamp
 
 __all__ = ["FILES", "Plugin", "Registry", "find_file", "load_registry"]
@@ -109,8 +109,9 @@ class Registry:
         if plugin.module is None:
             return
         try:
-            call(self.manager, plugin.module, hook, **arguments)
-        except (Exception, SystemExit) as error:
+            with foreign_code():
+                call(self.manager, plugin.module, hook, **arguments)
+        except Exception as error:
             sys.stderr.write(f"plugin {plugin.name}: {hook} raised {describe(error)}\n")
 
 
@@ -144,19 +145,28 @@ def _installed() -> list[tuple[Plugin, Loader]]:
     known = set()
     # A distribution reads its metadata anew for each question: it is asked once, for all its plugins.
     asked: dict[int, Source] = {}
-    for point in importlib.metadata.entry_points(group=GROUP):
-        known.add(point.name)
-        if names is not None and point.name not in names:
-            continue
+    # Of each name Python knows one distribution, the first on the path: one called as ours is would hide ours.
+    own, others = named_tokzoo()
+    for point in (*_points(own), *importlib.metadata.entry_points(group=GROUP)):
         if id(point.dist) not in asked:
             asked[id(point.dist)] = _source(point.dist)
         source = asked[id(point.dist)]
-        plugin = Plugin(point.name, source.distribution, source.version, point.value, source=source)
-        found.append((plugin, point.load))
+        if source.distribution.lower() == GROUP and point.dist is not own:
+            continue
+        known.add(point.name)
+        if names is None or point.name in names:
+            plugin = Plugin(point.name, source.distribution, source.version, point.value, source=source)
+            found.append((plugin, point.load))
+    for other in others:
+        found += [(Plugin(point.name, str(other.locate_file(""))), _called_as_we_are) for point in _points(other)]
     missing = (names or set()) - known
     found += [(Plugin(name, ALLOW_VARIABLE), partial(_not_installed, name, known)) for name in missing]
     # Ours first: where two claim one name, the newcomer is the one refused, whatever the installation order.
     return sorted(found, key=lambda pair: (pair[0].origin != GROUP, pair[0].origin, pair[0].name))
+
+
+def _points(distribution: importlib.metadata.Distribution | None) -> Iterable[importlib.metadata.EntryPoint]:
+    return () if distribution is None else distribution.entry_points.select(group=GROUP)
 
 
 def _source(distribution: importlib.metadata.Distribution | None) -> Source:
@@ -164,11 +174,15 @@ def _source(distribution: importlib.metadata.Distribution | None) -> Source:
     if distribution is None:
         return UNKNOWN
     about = distribution.metadata
-    return Source(about["Name"], about["Version"], is_editable(distribution))
+    return Source(about["Name"] or "?", about["Version"] or "", is_editable(distribution))
 
 
 def _not_installed(name: str, known: set[str]) -> ModuleType:
     raise TokzooError(f"not installed; {suggest(name, known)}")
+
+
+def _called_as_we_are() -> ModuleType:
+    raise TokzooError(f"its distribution is called {GROUP}, as tokzoo's own is; give it another name")
 
 
 def _from_file(path: Path) -> tuple[Plugin, Loader]:
@@ -198,20 +212,18 @@ def _take_in(registry: Registry, plugin: Plugin, load: Loader) -> None:
     """Load, register and ask one plugin; on any error, leave the registry as it was."""
     manager = registry.manager
     had_torch, started = "torch" in sys.modules, time.process_time()
-    # What a plugin prints must not end up in what a command prints for machines.
-    with redirect_stdout(sys.stderr):
-        try:
+    try:
+        with foreign_code():
             offers = _offers(registry, plugin, load)
-        # SystemExit too: a plugin that calls sys.exit at import must not end the command line.
-        except (Exception, SystemExit) as error:
-            plugin.error = describe(error)
-            plugin.traceback = "".join(traceback.format_exception(error))
-            if plugin.module is not None and manager.is_registered(plugin.module):
-                manager.unregister(plugin.module)
-            plugin.module = None
-            return
-        finally:
-            plugin.seconds = time.process_time() - started
+    except Exception as error:
+        plugin.error = describe(error)
+        plugin.traceback = "".join(traceback.format_exception(error))
+        if plugin.module is not None and manager.is_registered(plugin.module):
+            manager.unregister(plugin.module)
+        plugin.module = None
+        return
+    finally:
+        plugin.seconds = time.process_time() - started
     plugin.offers = tuple(offers.names())
     plugin.notes += _speed_notes(plugin, not had_torch and "torch" in sys.modules)
     for spec in offers.components:

@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import Distribution, PackageNotFoundError
+from importlib.metadata import Distribution, distributions
 
 from tokzoo.registry.stamps import package_stamp
 
 ROOMS = ("assembly", "contracts", "data", "evaluation", "nn", "training")
 """The rooms of tokzoo whose code shapes results."""
+COMMAND = "tokzoo.cli.main:main"
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,21 @@ def is_editable(distribution: Distribution) -> bool:
         about = json.loads(distribution.read_text("direct_url.json") or "{}")
     except ValueError:
         return False
-    return bool(isinstance(about, dict) and about.get("dir_info", {}).get("editable"))
+    folder = about.get("dir_info") if isinstance(about, dict) else None
+    return bool(isinstance(folder, dict) and folder.get("editable"))
+
+
+def named_tokzoo() -> tuple[Distribution | None, list[Distribution]]:
+    """The installed distribution that tokzoo is, known by its command, and others that are called so."""
+    found = list(distributions(name="tokzoo"))
+    ours = [each for each in found if any(point.value == COMMAND for point in each.entry_points)]
+    return next(iter(ours), None), [each for each in found if each not in ours]
 
 
 def tokzoo_source() -> Source:
     """Those rooms of tokzoo itself whose code shapes results."""
     modules = [f"tokzoo.{room}" for room in ROOMS]
-    try:
-        own = Distribution.from_name("tokzoo")
-    except PackageNotFoundError:
+    own, _ = named_tokzoo()
+    if own is None:
         return Source("tokzoo", in_development=True, read=lambda: package_stamp(modules))
     return Source("tokzoo", own.version, is_editable(own), lambda: package_stamp(modules))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.errors import Interrupted
 from tokzoo.contracts.outputs import Progress
 from tokzoo.data.run_folder import CHECKPOINT, EVENTS
 from tokzoo.data.seeding import derive_seed
@@ -27,10 +27,6 @@ from tokzoo.training.schedule import learning_rate
 from tokzoo.training.task import Batch, Step, Task
 
 LOG_EVERY = 10
-
-
-class Interrupted(TokzooError):
-    """Training was asked to stop, and has saved a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from filelock import FileLock
 
 import tokzoo
 from tokzoo.data.files import file_hash, read_json, shown, write_atomic
+from tokzoo.data.locks import locked
 from tokzoo.data.opening import BrokenPicture
 from tokzoo.data.pictures import READING, ChangedPicture, Pixels, read_picture
 from tokzoo_data.images.cache import cache_folder, content_hashes, forget_hashes, in_parallel, writing_cache
@@ -79,7 +79,7 @@ def packed(config: "ImagesConfig") -> dict[str, Arrays]:
     folder = cache_folder() / "packs" / _fingerprint(config, tree, hashes)[:32]
     with writing_cache(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
+        with locked(folder.with_suffix(".lock")):
             found = _open(folder)
             if found is None:
                 _make_or_nothing(config, tree, hashes, folder)

@@ -61,12 +61,15 @@ def test_kill_everything_at_many_moments(tokzoo, finished):
     assert [record["id"] for record in tokzoo.records()] == [record["id"] for record in finished.records()]
 
 
-def test_interrupt_saves_and_says_how_to_go_on(tokzoo):
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGTERM, signal.SIGHUP))]
+)
+def test_interrupt_saves_and_says_how_to_go_on(tokzoo, number):
     # Long enough that it cannot end by itself before the signal is seen.
     longer = (*tokzoo.tiny, "track.tokenizer.steps=300")
     process = tokzoo.start(*longer, stderr=subprocess.PIPE)
     wait_for(lambda: steps(tokzoo.folder, "tokenizer") >= 10, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"run the same command again" in errors

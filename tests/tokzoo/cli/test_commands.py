@@ -216,6 +216,9 @@ def test_leaderboard_and_runs_show(finished):
     truncated.write_text('{"stages": ')
     assert "reconstruction.psnr" in finished("runs", "show", "tiny").stdout
     truncated.unlink()
+    narrow = finished("leaderboard", "show", env={"PYTHONIOENCODING": "ascii"}).stdout
+    assert narrow.isascii()
+    assert r"PSNR \u2191 [dB]" in narrow
     assert "made some" not in finished("leaderboard", "show", "--track", "nope", code=2).stdout
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from installing import install, install_quantizer
+from installing import install, install_quantizer, register
 
 HEAD = "import tokzoo\n"
 COMPONENT = """
@@ -23,6 +23,7 @@ COMMANDS = "@tokzoo.hookimpl\ndef tokzoo_commands(app): raise ValueError('no com
 AT_LOADING = {
     "import": ("raise RuntimeError('not today')", "plugin import (import) is left out: RuntimeError: not today"),
     "exit": ("import sys\nprint('bye')\nsys.exit(1)", "plugin exit (exit) is left out: SystemExit: 1"),
+    "interrupt": ("raise KeyboardInterrupt", "plugin interrupt (interrupt) is left out: KeyboardInterrupt: no message"),
     "nonsense": (
         COMPONENT.format(kind="quantiser", name="me/q", target="m:Q"),
         "plugin nonsense (nonsense) is left out: component quantiser/me/q: unknown kind; did you mean 'quantizer'?",
@@ -44,7 +45,7 @@ LATER = {
     "observer": OBSERVER,
     "commands": COMMANDS,
     "shapes": COMPONENT.format(kind="quantizer", name="bad/shapes", target="build_parts:Q").replace(
-        "return tokzoo.CodeSpec", "return 1 / 0 or tokzoo.CodeSpec"
+        "return tokzoo.CodeSpec", "return print('loud') or 1 / 0 or tokzoo.CodeSpec"
     ),
     "validator": COMPONENT.format(kind="quantizer", name="bad/validator", target="build_parts:Q").replace(
         "def wants", "def model_post_init(self, context): raise KeyError('no such level')\n    def wants"
@@ -68,6 +69,7 @@ def install_broken(site):
         install(site, name, HEAD + text)
     for name, text in LATER.items():
         install(site, name, HEAD + text)
+    register(site, "tokzoo", {"impostor": "plugin_import"})
     (site / "build_parts.py").write_text(
         "import tokzoo\nclass Q(tokzoo.Quantizer):\n"
         "    def __init__(self, config, latent): raise ValueError('no codebook today')\n"
@@ -81,6 +83,8 @@ def test_broken_plugins_leave_the_quickstart_working(tokzoo, site):
     done = tokzoo("run", "quickstart", *track, "track.tokenizer.steps=6", "track.probe.steps=6", "--jobs", "2")
     assert [record["status"] for record in tokzoo.records()] == ["ok", "ok"]
     lines = done.stderr.splitlines()
+    impostor = f"plugin impostor ({site}) is left out: its distribution is called tokzoo, as tokzoo's own is; give it "
+    assert f"{impostor}another name" in lines
     for _, told in AT_LOADING.values():
         assert lines.count(told) == 1
     assert lines.count("plugin observer: tokzoo_cell_finished raised ValueError: cannot watch") == 2
@@ -109,6 +113,7 @@ def test_a_config_that_raises_is_told_in_one_line_before_anything_runs(tokzoo, s
     done = tokzoo(*tokzoo.tiny, f"quantizer={name}", code=2)
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stdout == ""
     assert not (tokzoo.folder / "runs").exists()
 
 

@@ -47,6 +47,11 @@ BROKEN = {
     "raises at import": ("raise RuntimeError('not today')", "RuntimeError: not today"),
     "does not parse": ("def (", "SyntaxError: "),
     "exits at import": ("import sys; sys.exit('bye')", "SystemExit: bye"),
+    "raises what cannot be printed": (
+        "class Odd(Exception):\n    def __str__(self): return 1 / 0\nraise Odd",
+        "Odd: it cannot be printed (ZeroDivisionError)",
+    ),
+    "raises half of a surrogate pair": ("raise ValueError('\\ud800')", r"ValueError: \ud800"),
     "imports what is not there": ("import no_such_module", "No module named 'no_such_module'"),
     "raises in a hook": (
         "@tokzoo.hookimpl\ndef tokzoo_components(): raise ValueError('two\\nlines')",
