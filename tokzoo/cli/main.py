@@ -6,7 +6,7 @@ import sys
 import typer
 
 from tokzoo import __version__
-from tokzoo.cli import checkpoints, coding, compat, inspecting, leaderboard, plugins, results, running
+from tokzoo.cli import checkpoints, coding, compat, inspecting, leaderboard, plugins, running, runs
 from tokzoo.cli.common import print_json
 from tokzoo.cli.extending import add_plugin_commands
 from tokzoo.contracts.errors import TokzooError, message
@@ -33,7 +33,7 @@ app.command("show", rich_help_panel="Look around")(inspecting.show)
 app.command("compat", rich_help_panel="Look around")(compat.compat)
 app.add_typer(plugins.app, name="plugins", rich_help_panel="Look around")
 app.add_typer(leaderboard.app, name="leaderboard", rich_help_panel="Results")
-app.add_typer(results.runs, name="runs", rich_help_panel="Results")
+app.add_typer(runs.app, name="runs", rich_help_panel="Results")
 
 
 def _version(value: bool) -> None:

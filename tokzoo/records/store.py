@@ -3,11 +3,12 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from tokzoo.contracts.errors import TokzooError, describe
 from tokzoo.contracts.text import printable
-from tokzoo.data.files import load_json, write_json
+from tokzoo.data.files import load_json, reading, write_json
 from tokzoo.records.schema import Pool, Record, check_record
 
 
@@ -23,6 +24,11 @@ class RecordStore:
         if not path.exists():
             write_json(path, record.stored)
         return path
+
+    def written(self, record: Record) -> datetime:
+        """When a record of this folder was written, in local time."""
+        with reading(path := self.folder / f"{record.id}.json"):
+            return datetime.fromtimestamp(path.stat().st_mtime)
 
     def read(self) -> tuple[list[Record], list[str]]:
         """Every valid record, ordered by id, and one line for each file that is not one."""

@@ -222,6 +222,17 @@ def test_leaderboard_and_runs_show(finished):
     assert "made some" not in finished("leaderboard", "show", "--track", "nope", code=2).stdout
 
 
+def test_runs_list(finished):
+    (record,) = finished.records()
+    (line,) = [line for line in finished("runs", "list").stdout.splitlines() if record["id"] in line]
+    assert "tiny on tiny@1+fashion-" in line
+    assert "ok, PSNR" in line
+    (told,) = json.loads(finished("runs", "list", "--json").stdout)
+    assert (told["record"], told["recipe"], told["seed"]) == (record["id"], "tiny", 0)
+    assert "nothing under none yet; make something" in finished("runs", "list", "--out", "none").stdout
+    assert "there is tiny (tokzoo runs list)" in finished("runs", "show", "nix", code=2).stderr
+
+
 def test_the_leaderboard_in_other_formats_and_in_part(finished):
     (record,) = finished.records()
     for form in ("markdown", "csv", "latex", "json"):

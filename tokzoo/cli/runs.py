@@ -1,0 +1,91 @@
+"""``tokzoo runs``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tokzoo.cli.common import AsJson, Out, console, print_json
+from tokzoo.data.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from tokzoo.records.runs import Run
+
+app = typer.Typer(help="Look into what was run.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_runs(out: Out = Path("runs"), json: AsJson = False) -> None:
+    """List what was run, the newest last: the record of each run, and cells that have none yet."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from tokzoo.records.runs import Runs
+
+    found = Runs(out)
+    for problem in found.problems:
+        typer.echo(f"left out: {problem}", err=True)
+    if json:
+        print_json([_as_dict(run) for run in found.runs])
+        return
+    table = Table("record", "written", "run", box=None, header_style="bold")
+    for run in found.runs:
+        style = "" if run.record.status == "ok" else "red"
+        table.add_row(run.record.id, f"{run.written:%Y-%m-%d %H:%M}", Text(run.about, style=style))
+    for cell in found.unfinished:
+        table.add_row("none yet", "", Text(cell.name))
+    if table.row_count:
+        console().print(table)
+    else:
+        typer.echo(f"nothing under {out} yet; make something with tokzoo run, or name another --out")
+
+
+def _as_dict(run: "Run") -> dict[str, object]:
+    record = run.record
+    about = {"record": record.id, "written": f"{run.written:%Y-%m-%dT%H:%M:%S}", "status": record.status}
+    what = {"recipe": record.recipe.name, "track": record.track.name, "seed": record.seed}
+    return {**about, **what, "cells": [folder.name for folder in run.folders]}
+
+
+@app.command("show")
+def show_run(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A record id, or the start of one; or a cell's or a recipe's name.")
+    ],
+    out: Out = Path("runs"),
+    json: AsJson = False,
+) -> None:
+    """Show one run: its numbers with their protocols, its stages, and where its files are."""
+    from tokzoo.records.runs import Runs
+
+    found = Runs(out).named(run)
+    if json:
+        print_json(found.record.stored)
+        return
+    _print_run(found, out)
+
+
+def _print_run(run: "Run", out: Path) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from tokzoo.leaderboard.words import number
+
+    shown, record = console(), run.record
+    title = f"{record.recipe.name} on {record.track.name}, seed {record.seed}: {record.status}"
+    shown.print(Text(title, style="bold"), Text(f"(record {record.id})"))
+    if record.failure:
+        shown.print(Text(f"  {record.failure.stage}: {record.failure.message}", style="red"))
+    table = Table("metric", "value", "unit", "protocol", box=None, header_style="bold")
+    for metric, value in record.metrics.items():
+        table.add_row(*map(Text, (metric, number(value.value, value.digits), value.unit, value.protocol)))
+    for metric, value in record.observed.get("metrics", {}).items():
+        table.add_row(Text(metric), number(value, 1), "", "observed, not ranked")
+    shown.print(table)
+    for stage, key in record.stages.items():
+        seconds = record.observed.get("stages", {}).get(stage, {}).get("seconds")
+        took = f"  {seconds:.1f} s" if seconds is not None else ""
+        shown.print(Text(f"  {stage:<16}{RunFolder(out).stage(stage, key)}{took}"))
+    for folder in run.folders:
+        for path in folder.pictures:
+            shown.print(Text(f"  {path.stem:<16}{path}"))
