@@ -6,6 +6,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from tokzoo.assembly.answers import expected
 from tokzoo.assembly.build import start
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.contracts.configs import ComponentConfig
@@ -80,7 +81,8 @@ class Objective(nn.Module):
         for view, decoded in _decodings(state).items():
             sums.add("decoder", self.tokenizer.decoder.config, decoded.losses, view)
         for role, regularizer in active.items():
-            sums.add(role, regularizer.config, regularizer.terms(state))
+            terms = expected(regularizer.terms(state), dict, f"regularizers.{role}", "terms")
+            sums.add(role, regularizer.config, terms)
         sums.adapt({role: part for role, part in active.items() if _adapts(part)}, state)
         return Losses(sums.total, sums.terms, state)
 
@@ -91,24 +93,25 @@ class Objective(nn.Module):
         }
 
     def _pass(self, images: Tensor, labels: Tensor | None, progress: Progress, active: dict[str, Regularizer]) -> Pass:
-        state = Pass(self.tokenizer, images, labels, progress, self.tokenizer.encoder(images))
-        state.quantized = self.tokenizer.quantizer(state.encoded.latent)
-        assert state.quantized is not None
+        tokenizer = self.tokenizer
+        state = Pass(tokenizer, images, labels, progress, tokenizer.encoded(images))
+        state.quantized = tokenizer.quantized(state.encoded.latent)
         latent = state.quantized.latent
-        for regularizer in active.values():
-            latent = regularizer.transform(latent, state)
-        state.decoded = self.tokenizer.decoder(latent, images)
-        assert state.decoded is not None
+        for role, regularizer in active.items():
+            latent = expected(regularizer.transform(latent, state), Tensor, f"regularizers.{role}", "transform")
+        decoded = tokenizer.decoder(latent, images)
+        state.decoded = expected(decoded, Decoded, tokenizer.named("decoder"), "forward")
         state.views["main"] = View(state.decoded, images)
-        for regularizer in active.values():
-            state.views.update(regularizer.views(state))
+        for role, regularizer in active.items():
+            state.views.update(expected(regularizer.views(state), dict, f"regularizers.{role}", "views"))
         return state
 
     def _adversary(self, role: str, state: Pass) -> Losses:
         adversary = self.regularizers[role]
         assert isinstance(adversary, Adversary)
         sums = _Sum(state.images)
-        sums.add(f"{role}.adversary", adversary.config, adversary.adversary_terms(state))
+        terms = expected(adversary.adversary_terms(state), dict, f"regularizers.{role}", "adversary_terms")
+        sums.add(f"{role}.adversary", adversary.config, terms)
         return Losses(sums.total, sums.terms, state)
 
 

@@ -9,16 +9,19 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from tokzoo.assembly.answers import expected
 from tokzoo.assembly.build import build_parts
 from tokzoo.assembly.inputs import Codes, Images, as_codes, as_images, found
 from tokzoo.assembly.weights import load_weights, save_weights
 from tokzoo.contracts.configs import Config
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.interfaces import Decoder, Encoder, Quantizer
+from tokzoo.contracts.outputs import Encoded, Quantized
 from tokzoo.contracts.specs import PREFIX_DECODING, Chain
 from tokzoo.recipes.models import PARTS, Recipe
 from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.saved import DESCRIPTION, WEIGHTS, Saved
+from tokzoo.recipes.slots import Slot
 from tokzoo.recipes.solver import solve
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.plugins import Registry, load_registry
@@ -66,7 +69,7 @@ class Tokenizer(nn.Module):
         Args:
             images: ``[B, C, H, W]`` in [-1, 1], of the parameters' type and on their device.
         """
-        codes = self.quantizer(self.encoder(images).latent).codes
+        codes = self.quantized(self.encoded(images).latent).codes
         if codes is None:
             why = "is continuous" if self.chain.codes is None else "is in its unquantized warm-up: call eval() first"
             raise TokzooError(f"there are no codes: quantizer '{self.recipe.quantizer.use}' {why}")
@@ -94,7 +97,7 @@ class Tokenizer(nn.Module):
         """
         given = as_images(images, self.chain.image, self._like)
         if self.chain.codes is None:
-            return self._decode(self.quantizer(self.encoder(given).latent).latent, seeds), None
+            return self._decode(self.quantized(self.encoded(given).latent).latent, seeds), None
         codes = self.codes_of(given)
         return self._decode(self.quantizer.decode(codes), seeds), codes
 
@@ -106,7 +109,21 @@ class Tokenizer(nn.Module):
     def _decode(self, latent: Tensor, seeds: Tensor | None) -> Tensor:
         if seeds is None:
             seeds = torch.zeros(len(latent), dtype=torch.int64, device=latent.device)
-        return self.decoder.decode(latent, seeds, self.sampler).clamp(-1.0, 1.0)
+        images = self.decoder.decode(latent, seeds, self.sampler)
+        return expected(images, Tensor, self.named("decoder"), "decode").clamp(-1.0, 1.0)
+
+    def encoded(self, images: Tensor) -> Encoded:
+        """What the encoder makes of images."""
+        return expected(self.encoder(images), Encoded, self.named("encoder"), "forward")
+
+    def quantized(self, latent: Tensor) -> Quantized:
+        """What the quantizer makes of a latent."""
+        return expected(self.quantizer(latent), Quantized, self.named("quantizer"), "forward")
+
+    def named(self, part: str) -> str:
+        """How messages name a part."""
+        slot: Slot = getattr(self.recipe, part)
+        return f"{part} '{slot.use}' (plugin {slot.entry.plugin})"
 
     @property
     def _like(self) -> Tensor:

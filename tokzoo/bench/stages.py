@@ -288,9 +288,14 @@ def missing_files(cell: Cell, stages: Iterable[CellStage]) -> list[str]:
     """Which files some stages of a cell need that are not on this machine, a line each."""
     # What comes with its weights is not trained: it starts nothing.
     started = [stage for stage in stages if stage.stage.budget is None or stage.stage.seeded(cell)]
-    slots = [part for stage in started for slot in stage.slots for part in _with_parts(slot)]
+    slots = all_slots(started)
     lines = [f"{slot.kind} '{slot.use}': {line}" for slot in slots for line in ask_config(slot, lambda c: c.missing())]
     return list(dict.fromkeys(lines))
+
+
+def all_slots(stages: Iterable[CellStage]) -> list[Slot]:
+    """The components that do the work of stages, and those within them."""
+    return [part for stage in stages for slot in stage.slots for part in _with_parts(slot)]
 
 
 def _with_parts(slot: Slot) -> Iterator[Slot]:

@@ -14,11 +14,12 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import Any, TextIO
 
+from tokzoo.bench.blame import culprit
 from tokzoo.bench.cache import Found, Result, StageCache
 from tokzoo.bench.cell import load_cell
 from tokzoo.bench.job_file import JobFile
 from tokzoo.bench.provenance import check_loaded, code_of
-from tokzoo.bench.stages import CellStage, stages_of
+from tokzoo.bench.stages import CellStage, all_slots, stages_of
 from tokzoo.contracts.errors import Diverged, Interrupted, TokzooError, message
 from tokzoo.contracts.executors import Event
 from tokzoo.contracts.guard import SIGNALS, asked_to_stop
@@ -45,6 +46,7 @@ class Worker:
 
     Attributes:
         stage: the one it is at.
+        stages: those of its cell.
         stopping: once set, it saves and stops at the next step it may.
         began: whether it may have something to save: it is past loading code, which takes seconds.
         settled: the identities of the results that this job is made of so far, by stage.
@@ -70,6 +72,7 @@ class Worker:
         self.began = False
         self.mended = False
         self.settled: dict[str, str] = {}
+        self.stages: list[CellStage] = []
 
     def emit(self, kind: str, **about: Any) -> None:
         """Tell an event."""
@@ -98,11 +101,16 @@ class Worker:
                 raise
             traceback.print_exc(file=self.log)
             status = "diverged" if isinstance(error, Diverged) else "failed"
-            name = "" if isinstance(error, TokzooError) else f"{type(error).__name__}: "
+            name = "" if isinstance(error, TokzooError) else f"{self._whose(error)}{type(error).__name__}: "
             self.emit("failed", stage=self.stage, status=status, message=name + message(error))
             return 1
         self.emit("finished")
         return 0
+
+    def _whose(self, error: BaseException) -> str:
+        """The component in whose code an error was raised, to begin a message with."""
+        whose = culprit(error, all_slots(self.stages))
+        return f"{whose}: " if whose else ""
 
     def _run(self) -> None:
         import torch
@@ -114,9 +122,10 @@ class Worker:
         stopping.set(self.stopping.is_set)
         registry = self.registry or self.job.registry()
         cell = load_cell(self.job.content, registry.components)
+        self.stages = stages_of(cell)
         bench = Workbench(
             cell=cell,
-            stages={stage.name: stage for stage in stages_of(cell)},
+            stages={stage.name: stage for stage in self.stages},
             cache=StageCache(self.run, self.job.fresh),
             registry=registry,
             device=torch.device(choose_device(self.job.device)),

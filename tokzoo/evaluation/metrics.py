@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 
+from tokzoo.assembly.answers import expected
 from tokzoo.assembly.build import build_metric
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.contracts.interfaces import (
@@ -17,6 +18,7 @@ from tokzoo.contracts.interfaces import (
     RepresentationProbe,
     Split,
 )
+from tokzoo.contracts.outputs import ARLoss
 from tokzoo.contracts.specs import Chain
 from tokzoo.data.batches import in_order
 from tokzoo.data.codes import CodeSet
@@ -26,7 +28,8 @@ from tokzoo.recipes.slots import Slot
 
 
 def _results(metrics: Sequence[Metric]) -> dict[str, float]:
-    return {name: float(value) for metric in metrics for name, value in metric.compute().items()}
+    found = [expected(metric.compute(), dict, type(metric).__name__, "compute") for metric in metrics]
+    return {name: float(value) for values in found for name, value in values.items()}
 
 
 @torch.inference_mode()
@@ -59,7 +62,8 @@ def likelihood(
     for indices in in_order(len(codes), batch):
         labels = None if codes.labels is None else codes.labels[indices].to(device)
         seeds = image_seeds(seed, "likelihood", indices)
-        loss = model.likelihood(codes.codes[0, indices].long().to(device), labels, seeds)
+        answer = model.likelihood(codes.codes[0, indices].long().to(device), labels, seeds)
+        loss = expected(answer, ARLoss, type(model).__name__, "likelihood")
         for metric in built:
             metric.update(LikelihoodBatch(loss, chain.codes))
     return _results(built)

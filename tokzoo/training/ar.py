@@ -5,6 +5,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from tokzoo.assembly.answers import expected
 from tokzoo.assembly.build import build_ar, start
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.contracts.interfaces import Quantizer, Split
@@ -62,7 +63,7 @@ class CodesTask(Task):
 
     def losses(self, batch: Batch, progress: Progress) -> Step:
         """The model's loss on codes."""
-        loss: ARLoss = self.module(*batch, progress)
+        loss = expected(self.module(*batch, progress), ARLoss, type(self.module).__name__, "forward")
         terms = {} if loss.nats_per_token is None else {"nats_per_token": loss.nats_per_token.detach().mean()}
         return Step(loss.loss, terms)
 

@@ -1,8 +1,11 @@
+import re
+
 import pytest
 import torch
 
 from tokzoo import Progress, StepContext, TokzooError
 from tokzoo.assembly.objective import detached
+from tokzoo.contracts.errors import Broken
 
 START = Progress(0, 100)
 
@@ -168,3 +171,22 @@ def test_losses_of_further_decodings_are_kept(make_objective, images):
     found = losses(make_objective(more="test/restless"), images)
     quantizer = 0.25 * found.terms["quantizer.commitment"] + found.terms["quantizer.codebook"]
     torch.testing.assert_close(found.total.detach(), quantizer + found.terms["decoder.again.flow"])
+
+
+@pytest.mark.parametrize(
+    ("part", "method", "told"),
+    [
+        ("encoder", "forward", "encoder 'gigatok-vit' (plugin gigatok): forward() must return Encoded"),
+        ("quantizer", "forward", "quantizer 'vq' (plugin quantizers): forward() must return Quantized"),
+        ("decoder", "forward", "decoder 'gigatok-vit' (plugin gigatok): forward() must return Decoded"),
+        ("l1", "transform", "regularizers.l1: transform() must return Tensor"),
+        ("l1", "views", "regularizers.l1: views() must return dict"),
+        ("l1", "terms", "regularizers.l1: terms() must return dict"),
+    ],
+)
+def test_a_part_that_returns_nothing_is_named(make_objective, images, monkeypatch, part, method, told):
+    objective = make_objective(l1={"use": "l1"})
+    module = objective.by_role["l1"] if part == "l1" else getattr(objective.tokenizer, part)
+    monkeypatch.setattr(module, method, lambda *given: None)
+    with pytest.raises(Broken, match=re.escape(f"{told}, and returned None")):
+        losses(objective, images)

@@ -100,7 +100,7 @@ def test_one_failing_cell_does_not_stop_the_others(tokzoo):
         "class Config(tokzoo.ImageTermConfig):\n    pass\n"
         "class Broken(tokzoo.ImageTerm):\n"
         "    def distance(self, images, target):\n"
-        "        raise RuntimeError('no such luck')\n"
+        "        raise SystemExit('no such luck')\n"
         "class Nan(tokzoo.ImageTerm):\n"
         "    def distance(self, images, target):\n"
         "        return (images - target).mean() * float('nan')\n"
@@ -116,8 +116,10 @@ def test_one_failing_cell_does_not_stop_the_others(tokzoo):
     assert statuses == ["diverged", "failed", "ok"]
     (diverged,) = [record for record in tokzoo.records() if record["status"] == "diverged"]
     assert "extra" in diverged["failure"]["message"]
+    (failed,) = [record for record in tokzoo.records() if record["status"] == "failed"]
+    assert failed["failure"]["message"] == "regularizer 'me/broken' (plugin broken): SystemExit: no such luck"
     logs = [path.read_text() for path in tokzoo.folder.glob("runs/cells/*/log.txt")]
-    assert any("RuntimeError: no such luck" in log for log in logs)
+    assert any("SystemExit: no such luck" in log for log in logs)
 
 
 def test_a_continuous_recipe_skips_what_needs_codes(tokzoo):
