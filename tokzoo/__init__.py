@@ -72,6 +72,8 @@ _EXPORTS = {
     ),
     "tokzoo.contracts.executors": ("Executor", "Job"),
     "tokzoo.contracts.formats": ("CheckpointFormat", "Ignored", "Kept"),
+    "tokzoo.data.pixels": ("to_255",),
+    "tokzoo.data.split": ("InMemorySplit",),
     "tokzoo.recipes.slots": ("Slot",),
     "tokzoo.registry.component": ("ComponentSpec",),
     "tokzoo.registry.formats": ("FormatSpec",),
@@ -100,6 +102,8 @@ if TYPE_CHECKING:
     from tokzoo.contracts.interfaces import *  # noqa: F403
     from tokzoo.contracts.outputs import *  # noqa: F403
     from tokzoo.contracts.specs import *  # noqa: F403
+    from tokzoo.data.pixels import to_255 as to_255
+    from tokzoo.data.split import InMemorySplit as InMemorySplit
     from tokzoo.recipes.slots import Slot as Slot
     from tokzoo.registry.component import ComponentSpec as ComponentSpec
     from tokzoo.registry.formats import FormatSpec as FormatSpec

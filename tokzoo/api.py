@@ -317,6 +317,9 @@ def _components(given: Iterable[Any]) -> list[Any]:
 
 def _registry(plugins: Iterable[str | Path]) -> Registry:
     registry = load_registry(arguments.files(plugins))
+    registry.refuse_broken_files()
     for plugin in registry.broken:
         warnings.warn(f"plugin {plugin.name} ({plugin.origin}) is left out: {plugin.error}", stacklevel=3)
+    for plugin in registry.idle:
+        warnings.warn(f"plugin {plugin.name} ({plugin.origin}) {plugin.nothing}", stacklevel=3)
     return registry

@@ -18,11 +18,24 @@ Out = Annotated[Path, typer.Option("--out", help="The folder that runs are kept 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def open_registry(files: list[Path] | None = None, strict: bool = False) -> Registry:
-    """What all plugins offer; each one that could not be loaded is named in one line on standard error."""
+def open_registry(files: list[Path] | None = None, strict: bool = False, inspect: bool = False) -> Registry:
+    """What all plugins offer; what is wrong with one is told in one line on standard error.
+
+    Args:
+        files: of further plugins.
+        strict: stop at any plugin that cannot be loaded.
+        inspect: plugins are what is looked at: one of ``files`` that cannot be loaded does not stop the command.
+
+    Raises:
+        TokzooError: one of ``files`` cannot be loaded: it was asked for by name.
+    """
     registry = load_registry(files or (), strict=strict)
+    if not inspect:
+        registry.refuse_broken_files()
     for plugin in registry.broken:
         typer.echo(f"plugin {plugin.name} ({plugin.origin}) is left out: {plugin.error}", err=True)
+    for plugin in registry.idle if not inspect else ():
+        typer.echo(f"plugin {plugin.name} ({plugin.origin}) {plugin.nothing}", err=True)
     return registry
 
 

@@ -19,7 +19,7 @@ MARKS = {"passed": ("ok", "green"), "failed": ("failed", "red"), "not run": ("no
 @app.command("list")
 def list_plugins(plugin: PluginFiles = None, strict_plugins: Strict = False, json: AsJson = False) -> None:
     """List plugins: where each comes from, what it offers, and what is wrong with it."""
-    registry = open_registry(plugin, strict_plugins)
+    registry = open_registry(plugin, strict_plugins, inspect=True)
     if json:
         print_json([_about(each) for each in registry.plugins])
         return
@@ -59,7 +59,7 @@ def show_plugin(
     json: AsJson = False,
 ) -> None:
     """Show one plugin: the API it was written for, its hooks, and what it offers."""
-    registry = open_registry(plugin, strict_plugins)
+    registry = open_registry(plugin, strict_plugins, inspect=True)
     chosen = _named(registry, name)
     if json:
         print_json([_about(one) for one in chosen])
@@ -92,7 +92,10 @@ def _named(registry: Registry, name: str) -> list[Plugin]:
     chosen = [plugin for plugin in registry.plugins if plugin.name == name]
     chosen = chosen or [plugin for plugin in registry.plugins if plugin.origin == name]
     if not chosen:
-        raise TokzooError(f"plugin '{name}': not installed; {suggest(name, (each.name for each in registry.plugins))}")
+        raise TokzooError(
+            f"plugin '{name}': not installed; install its package first (pip install -e FOLDER), or name a file with "
+            f"--plugin; {suggest(name, (each.name for each in registry.plugins))}"
+        )
     return chosen
 
 
@@ -116,7 +119,7 @@ def check_plugins(
 
     Exit code: 0 nothing failed, 1 something failed, 2 wrong usage.
     """
-    registry = open_registry(plugin)
+    registry = open_registry(plugin, inspect=True)
     findings = _findings(registry, names or [])
     if json:
         from dataclasses import asdict
@@ -190,7 +193,7 @@ def doctor(
 
     Exit code: 0 all is well, 1 something is wrong.
     """
-    registry = open_registry(plugin)
+    registry = open_registry(plugin, inspect=True)
     from rich.text import Text
 
     shown = console()

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,6 +37,23 @@ class Offers:
         files = [f"{what[:-1]}/{name}" for what in FILES for name in self.files[what]]
         others = [*(f"format/{name}" for name in self.formats), *(f"renderer/{name}" for name in self.renderers)]
         return [*components, *files, *others]
+
+    def moved(self, module: str, to: str) -> "Offers":
+        """The same with lazy targets in a module looked up in another: a file is imported under no name it can know."""
+
+        def target(given: Any) -> Any:
+            return (
+                f"{to}:{given.partition(':')[2]}"
+                if isinstance(given, str) and given.startswith(f"{module}:")
+                else given
+            )
+
+        return Offers(
+            [replace(spec, config=target(spec.config), target=target(spec.target)) for spec in self.components],
+            self.files,
+            {name: replace(spec, target=target(spec.target)) for name, spec in self.formats.items()},
+            {name: target(given) for name, given in self.renderers.items()},
+        )
 
 
 def ask(manager: pluggy.PluginManager, module: ModuleType) -> Offers:

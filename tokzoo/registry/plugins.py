@@ -75,6 +75,11 @@ class Plugin:
         """Whether it comes with tokzoo itself."""
         return self.origin == GROUP and self.file is None
 
+    @property
+    def nothing(self) -> str:
+        """Why it offers nothing, if it has no hook."""
+        return f"offers nothing: {'; '.join(self.notes) or 'nothing in it is marked with @tokzoo.hookimpl'}"
+
 
 @dataclass(slots=True)
 class Registry:
@@ -93,6 +98,17 @@ class Registry:
     def broken(self) -> list[Plugin]:
         """The plugins that could not be taken in."""
         return [plugin for plugin in self.plugins if plugin.error]
+
+    @property
+    def idle(self) -> list[Plugin]:
+        """The plugins that could be taken in, but have no hook."""
+        return [each for each in self.plugins if not (each.error or each.hooks)]
+
+    def refuse_broken_files(self) -> None:
+        """Raise :class:`TokzooError` where a file plugin could not be taken in: somebody asked for it by name."""
+        for plugin in self.broken:
+            if plugin.file is not None:
+                raise TokzooError(f"--plugin {plugin.file}: {plugin.error}")
 
     @property
     def files(self) -> list[Path]:
@@ -246,6 +262,8 @@ def _offers(registry: Registry, plugin: Plugin, load: Loader) -> Offers:
     manager.check_pending()
     plugin.hooks = tuple(sorted(caller.name for caller in manager.get_hookcallers(module) or ()))
     offers = ask(manager, module)
+    if plugin.file is not None:
+        offers = offers.moved(plugin.file.stem, module.__name__)
     plugin.source = replace(plugin.source, read=partial(_stamp, plugin, offers.components))
     _reject_claimed(registry, plugin, offers)
     return offers

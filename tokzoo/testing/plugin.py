@@ -1,10 +1,15 @@
 """A whole plugin under test: how it loads, its recipes, tracks and suites, and each of its components."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
-from tokzoo.contracts.errors import TokzooError, describe
+from tokzoo.contracts.configs import DatasetConfig
+from tokzoo.contracts.errors import Refusal, TokzooError, describe
 from tokzoo.recipes.load import load_recipe, load_suite, load_track, plan_recipes
+from tokzoo.recipes.models import Recipe, Track
+from tokzoo.recipes.resolve import probe_of
+from tokzoo.recipes.solver import check_ar, solve
 from tokzoo.registry.component import import_target
 from tokzoo.registry.plugins import Plugin, Registry
 from tokzoo.testing.conformance import Finding, check_component
@@ -13,8 +18,9 @@ from tokzoo.testing.conformance import Finding, check_component
 def check_plugin(plugin: Plugin, registry: Registry) -> Iterator[Finding]:
     """Check everything a plugin offers, one finding after the other.
 
-    A component is tried in its ``example`` config; recipes, tracks and suites are read against everything installed;
-    formats and renderers are imported.
+    A component is tried in its ``example`` config; recipes, tracks and suites are read against everything installed,
+    and recipes solved: alone on the tracks there are, until one fits, and in a suite on its track; formats and
+    renderers are imported.
     """
     if plugin.error:
         yield Finding(f"plugin {plugin.name}", "loads", "failed", plugin.error)
@@ -49,10 +55,50 @@ def _renderer(name: str, registry: Registry) -> None:
         raise TokzooError(f"renderer {name}: {target} is {found!r}, not a function")
 
 
+def _recipe(name: str, registry: Registry) -> None:
+    """Solve a recipe on the tracks there are, until it fits one."""
+    recipe = load_recipe(name, registry)
+    refusals: dict[str, str] = {}
+    for known in registry.tracks:
+        try:
+            track = load_track(known, registry)
+        except TokzooError:
+            continue  # it is told where tracks are read
+        try:
+            _solve(recipe, track, registry)
+            return
+        except Refusal as refusal:
+            refusals.setdefault(str(refusal), known)
+    if refusals:
+        told = "; ".join(f"{refusal} (on {known})" for refusal, known in refusals.items())
+        raise TokzooError(f"it fits together on no track: {told}")
+
+
+def _suite(name: str, registry: Registry) -> None:
+    """Solve every recipe of a suite on its track."""
+    for recipe, track in plan_recipes(load_suite(name, registry), registry):
+        try:
+            _solve(recipe, track, registry)
+        except Refusal as refusal:
+            raise TokzooError(f"{recipe.name} does not fit together on {track.id}: {refusal}") from refusal
+
+
+def _solve(recipe: Recipe, track: Track, registry: Registry) -> None:
+    """Agree the shapes of a recipe for a track's images; of what lies elsewhere the classes may not be known."""
+    dataset = cast(DatasetConfig, track.dataset.config)
+    names = None
+    with suppress(TokzooError):
+        names = dataset.class_names()
+    chain = solve(recipe, dataset.image_spec(), len(names) if names else None, registry.components)
+    probe = probe_of(recipe, track) if chain.codes is not None else None
+    if probe is not None:
+        check_ar(probe.ar, recipe, chain, registry.components)
+
+
 READERS: dict[str, Callable[[str, Registry], Any]] = {
-    "recipe": load_recipe,
+    "recipe": _recipe,
     "track": load_track,
-    "suite": lambda name, registry: plan_recipes(load_suite(name, registry), registry),
+    "suite": _suite,
     "format": lambda name, registry: registry.formats[name].load(),
     "renderer": _renderer,
 }

@@ -204,6 +204,42 @@ def test_check_runs_the_kit(tokzoo, site):
     assert "KEY=VALUE is for a single component" in tokzoo("plugins", "check", "third", "dim=3", code=2).stderr
 
 
+def test_a_file_that_was_asked_for_by_name_is_no_less_than_loaded(tokzoo):
+    (tokzoo.folder / "bad.py").write_text("raise RuntimeError('not today')\n")
+    (tokzoo.folder / "unmarked.py").write_text("def tokzoo_components(): return []\n")
+    told = tokzoo("list", "quantizer", "--plugin", "bad.py", code=2).stderr
+    assert told == f"error: --plugin {tokzoo.folder}/bad.py: RuntimeError: not today\n"
+    told = tokzoo("list", "quantizer", "--plugin", "unmarked.py").stderr
+    assert told.startswith(f"plugin unmarked ({tokzoo.folder}/unmarked.py) offers nothing: tokzoo_components is never")
+    told = tokzoo("plugins", "check", "lattice", code=2).stderr
+    assert "plugin 'lattice': not installed; install its package first (pip install -e FOLDER)" in told
+
+
+def test_check_solves_the_recipes_and_suites_that_a_plugin_ships(tokzoo):
+    unfit = "extends: gigatok-2d-nano\ndecoder: {use: gigatok-qformer, size: tiny}\n"
+    files = {
+        "recipes/fits.yaml": "extends: gigatok-2d-nano\n",
+        "recipes/unfit.yaml": unfit,
+        "suites/all.yaml": "recipes: [fits, unfit]\ntrack: fashion-quick\n",
+    }
+    for name, text in files.items():
+        path = tokzoo.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    hooks = "".join(
+        f"@tokzoo.hookimpl\ndef tokzoo_{what}(): return {str(tokzoo.folder / what)!r}\n"
+        for what in ("recipes", "suites")
+    )
+    (tokzoo.folder / "mine.py").write_text(f"import tokzoo\n{hooks}")
+    done = tokzoo("plugins", "check", "--plugin", "mine.py", "--json", code=1)
+    found = {each["component"]: each for each in json.loads(done.stdout)}
+    assert found["recipe/fits"]["result"] == "passed"
+    assert found["recipe/unfit"]["message"].startswith("it fits together on no track: quantizer → decoder")
+    assert found["suite/all"]["message"].startswith(
+        "unfit does not fit together on fashion-quick@1: quantizer → decoder"
+    )
+
+
 def test_a_renderer_of_a_plugin_prints_the_table(finished):
     Path(finished.folder / "tsv.py").write_text(
         "import tokzoo\n"

@@ -7,6 +7,7 @@ from textwrap import dedent
 import pytest
 
 from tokzoo.contracts.errors import TokzooError
+from tokzoo.registry.component import load_target
 from tokzoo.registry.plugins import find_file, load_registry
 
 HEAD = """
@@ -297,3 +298,29 @@ def test_loading_every_installed_plugin_imports_no_config_and_the_configs_import
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_lazy_targets_of_a_file_find_it_by_its_own_name(load):
+    registry = load(
+        mine="""
+        class Q: pass
+        @tokzoo.hookimpl
+        def tokzoo_components():
+            return [tokzoo.ComponentSpec("quantizer", "me/q", "mine:Config", "mine:Q", "a quantizer")]
+        @tokzoo.hookimpl
+        def tokzoo_renderers(): return {"md": "mine:names", "others": "another:names"}
+        """
+    )
+    module = registry.plugins[0].module
+    entry = registry.components.get("quantizer", "me/q")
+    assert entry.config is module.Config
+    assert load_target(entry.spec) is module.Q
+    assert registry.renderers == {"md": f"{module.__name__}:names", "others": "another:names"}
+
+
+def test_a_plugin_without_hooks_is_told_why_it_offers_nothing(load):
+    registry = load(unmarked=GOOD.replace("@tokzoo.hookimpl", ""), empty="", good=GOOD)
+    assert [(plugin.name, plugin.nothing) for plugin in registry.idle] == [
+        ("unmarked", "offers nothing: tokzoo_components is never called: it is not marked with @tokzoo.hookimpl"),
+        ("empty", "offers nothing: nothing in it is marked with @tokzoo.hookimpl"),
+    ]

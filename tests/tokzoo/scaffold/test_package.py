@@ -285,3 +285,11 @@ def test_nothing_is_half_written(tmp_path, monkeypatch):
         write_package("lattice", "quantizer", tmp_path)
     assert len(written) == 4
     assert not list(tmp_path.iterdir())
+
+
+def test_templates_import_only_what_stays():
+    """What docs/compatibility.md covers: what tokzoo exports, its contracts, its blocks, and the kit."""
+    for path in TEMPLATES.rglob("*.tmpl"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            found = re.match(r"(?:from|import) tokzoo\.(\w+)", line)
+            assert not found or found[1] in ("contracts", "nn", "testing"), f"{path}: {line}"
