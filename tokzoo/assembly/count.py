@@ -22,7 +22,7 @@ def count_parameters(recipe: Recipe, chain: Chain, probe: Probe | None = None) -
     with torch.device("meta"):
         encoder, quantizer, decoder = build_parts(recipe, chain)
         parts: dict[str, torch.nn.Module] = {"encoder": encoder, "quantizer": quantizer, "decoder": decoder}
-        parts["regularizers"] = torch.nn.ModuleDict(build_regularizers(recipe, chain))
+        parts["regularizers"] = torch.nn.ModuleList(build_regularizers(recipe, chain).values())
         if probe is not None and chain.codes is not None:
             parts["ar"] = build_ar(probe.ar, chain.tokens, quantizer)
     counts = {name: fresh(part) for name, part in parts.items()}

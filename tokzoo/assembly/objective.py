@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -37,18 +37,30 @@ class Losses:
         return {**self.terms, **{f"quantizer.{name}": value for name, value in found.items()}}
 
 
+class _ByRole(nn.ModuleDict):
+    """Modules by names that the user chose, be they those of its own methods (``type``)."""
+
+    def add_module(self, name: str, module: Any) -> None:
+        self._modules[name] = module
+
+
 class Objective(nn.Module):
     """A tokenizer and the regularizers that shape it. Every path a loss needs goes through ``forward``."""
 
     def __init__(self, tokenizer: Tokenizer, regularizers: Mapping[str, Regularizer]) -> None:
         super().__init__()
         self.tokenizer = tokenizer
-        self.regularizers = nn.ModuleDict(regularizers)
+        self.regularizers = _ByRole(regularizers)
 
     @property
     def by_role(self) -> dict[str, Regularizer]:
         """The regularizers by role."""
         return cast(dict[str, Regularizer], dict(self.regularizers.items()))
+
+    def part(self, name: str) -> nn.Module:
+        """The module of a part of a recipe: encoder, quantizer, decoder, or ``regularizers.ROLE``."""
+        role = name.removeprefix("regularizers.")
+        return cast(nn.Module, getattr(self.tokenizer, name) if role == name else self.regularizers[role])
 
     def start(self) -> None:
         """Have every component read and draw what only training needs, see ``ComponentModule.start``.

@@ -17,7 +17,7 @@ from tokzoo.contracts.errors import Broken, TokzooError, describe
 from tokzoo.contracts.executors import ENDS, Event, Executor, Job
 from tokzoo.contracts.guard import foreign_code
 from tokzoo.contracts.text import counted
-from tokzoo.data.files import file_hash
+from tokzoo.data.files import file_hash, writing
 from tokzoo.data.run_folder import CellFolder, RunFolder
 from tokzoo.recipes.resolver import Resolver
 from tokzoo.recipes.tree import Override, Tree, apply_overrides
@@ -97,10 +97,12 @@ class Bench:
             if results is None:
                 waiting[name] = cell
             else:
+                self._describe_again(cell)
                 outcomes[name] = Outcome(cell, self._record(cell, results), trained=False)
                 observe(name, {"kind": "cached"})
         executor = self._executor(len(cells))
-        jobs = self._prepare(waiting.values(), executor.threads)
+        with writing(self.options.out, mend="name another folder with --out (in Python, out=…)"):
+            jobs = self._prepare(waiting.values(), executor.threads)
         told: dict[str, dict[str, str]] = {name: {} for name in waiting}
         # Closed here and now: what still runs must stop wherever an interrupt was caught.
         with closing(executor.run(jobs, self._work)) as events:
@@ -158,7 +160,7 @@ class Bench:
         options, attempt, jobs = self.options, new_attempt(), []
         plugins = {str(path): file_hash(path) for path in self.registry.files}
         for cell in cells:
-            self.folder(cell).write(cell.dump(), {stage.name: stage.key for stage in stages_of(cell)})
+            self._describe(cell)
             job = JobFile(
                 cell=cell.id,
                 content=cell.dump(),
@@ -172,6 +174,16 @@ class Bench:
             )
             jobs.append(job.write(self.run_folder))
         return jobs
+
+    def _describe(self, cell: Cell) -> None:
+        self.folder(cell).write(cell.dump(), {stage.name: stage.key for stage in stages_of(cell)})
+
+    def _describe_again(self, cell: Cell) -> None:
+        """Mend the description of a cell that is done."""
+        try:
+            self.folder(cell).read()
+        except TokzooError:
+            self._describe(cell)
 
     def _work(self, job: Job, observe: Callable[[Event], None], stopping: threading.Event) -> None:
         """Do a job here, with the components of this process. A traceback goes to the cell's log."""

@@ -19,9 +19,11 @@ class RecordStore:
         self.folder = folder
 
     def add(self, record: Record) -> Path:
-        """Write a record; one with the same id is there already and stays."""
+        """Write a record. One with the same id that is there already stays, unless it is damaged."""
         path = self.folder / f"{record.id}.json"
-        if not path.exists():
+        try:
+            _read(path)
+        except TokzooError:
             write_json(path, record.stored)
         return path
 
@@ -37,15 +39,19 @@ class RecordStore:
         pool: Pool = {}
         with _no_garbage_collection():
             for path in sorted(self.folder.glob("*.json")):
-                name = printable(path.name)
                 try:
-                    record = check_record(load_json(path, name), name, path, pool)
-                    if record.id != path.stem:
-                        raise TokzooError(f"{name}: holds record {record.id}, which belongs in {record.id}.json")
-                    records.append(record)
+                    records.append(_read(path, pool))
                 except TokzooError as error:
                     problems.append(describe(error))
         return records, problems
+
+
+def _read(path: Path, pool: Pool | None = None) -> Record:
+    name = printable(path.name)
+    record = check_record(load_json(path, name), name, path, pool)
+    if record.id != path.stem:
+        raise TokzooError(f"{name}: holds record {record.id}, which belongs in {record.id}.json")
+    return record
 
 
 @contextmanager

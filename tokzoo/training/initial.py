@@ -10,7 +10,6 @@ from tokzoo.assembly.weights import read_weights
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.models import PARTS, Init
 from tokzoo.recipes.saved import REGULARIZERS, WEIGHTS
-from tokzoo.training.parts import place_of
 
 
 def take_over(objective: Objective, init: Init) -> None:
@@ -34,7 +33,7 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _load(objective: Objective, name: str, tensors: Mapping[str, Tensor], folder: Path) -> None:
     try:
-        objective.get_submodule(place_of(name)).load_state_dict(tensors)
+        objective.part(name).load_state_dict(tensors)
     except RuntimeError as error:
         raise TokzooError(
             f"init: {name} of {folder} is not that of this recipe. {' '.join(str(error).split())[:300]} Give it the "

@@ -33,7 +33,7 @@ class Parts:
             if name not in known:
                 raise TokzooError(f"train.tokenizer.parts.{name}: there is no such part; {suggest(name, known)}")
         self.settings = dict(settings)
-        self._modules = {name: objective.get_submodule(place_of(name)) for name in settings}
+        self._modules = {name: objective.part(name) for name in settings}
         # What a component itself keeps from being trained is never thawed.
         self._parameters = {
             name: [parameter for parameter in module.parameters() if parameter.requires_grad]

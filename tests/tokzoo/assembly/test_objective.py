@@ -27,6 +27,12 @@ def test_total_is_the_weighted_sum_of_unweighted_terms(make_objective, images):
     assert not any(term.requires_grad for term in found.terms.values())
 
 
+def test_a_role_may_be_called_as_a_method_of_torch(make_objective, images):
+    objective = make_objective(type="l1", _modules="l2")
+    assert losses(objective, images).terms.keys() >= {"type", "_modules"}
+    assert objective.part("regularizers.type") is objective.by_role["type"]
+
+
 def test_weight_does_not_change_what_is_logged(make_objective, images):
     light, heavy = (losses(make_objective(l1={"use": "l1", "weight": w}), images) for w in (0.5, 5.0))
     assert torch.equal(light.terms["l1"], heavy.terms["l1"])

@@ -116,6 +116,11 @@ def test_a_mistake_is_told_in_one_message(tokzoo, arguments, told):
     assert not list(tokzoo.folder.glob("runs"))
 
 
+def test_a_folder_that_cannot_be_written_is_told(tokzoo):
+    done = tokzoo(*tokzoo.tiny, "--out", "fashion/train-images-idx3-ubyte", code=2)
+    assert "error: fashion/train-images-idx3-ubyte: cannot be written (Not a directory); name another" in done.stderr
+
+
 def test_missing_names_are_listed(tokzoo):
     assert "gigatok-2d-nano" in tokzoo("run", code=2).stderr + tokzoo("run", "x=1", code=2).stderr
     assert "fashion-quick@1" in tokzoo("run", "gigatok-2d-nano", code=2).stderr
@@ -219,6 +224,13 @@ def test_leaderboard_and_runs_show(finished):
     narrow = finished("leaderboard", "show", env={"PYTHONIOENCODING": "ascii"}).stdout
     assert narrow.isascii()
     assert r"PSNR \u2191 [dB]" in narrow
+    (kept,) = finished.folder.glob("runs/records/*.json")
+    (cell,) = finished.folder.glob("runs/cells/*/cell.json")
+    whole = kept.read_bytes(), cell.read_bytes()
+    for path in (kept, cell):
+        path.write_bytes(path.read_bytes()[:500])
+    finished(*finished.tiny)
+    assert (kept.read_bytes(), cell.read_bytes()) == whole
     assert "made some" not in finished("leaderboard", "show", "--track", "nope", code=2).stdout
 
 
