@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tokzoo import arguments
 from tokzoo.bench.cell import Cell
+from tokzoo.bench.own_images import losses
 from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_plan
 from tokzoo.bench.progress import progress
 from tokzoo.bench.run import Bench, Options, Outcome, summary_lines
@@ -185,7 +186,7 @@ def prepare(request: Request, options: Options, registry: Registry) -> Prepared:
         from tokzoo.assembly.devices import choose_device  # it needs torch, which takes its time
 
         choose_device(options.device)
-    told = [*doubts(cells), *bench.other_releases(cells)]
+    told = [*losses(request, cells), *doubts(cells), *bench.other_releases(cells)]
     return Prepared(cells, bench, told, [axis.key for axis in plan.axes])
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from tokzoo.contracts.configs import KINDS
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.data.config import Augmentation
+from tokzoo.recipes.label import short
 from tokzoo.recipes.models import PARTS, Probe, Recipe, Track
 from tokzoo.recipes.optimization import Budget, Optimization
 from tokzoo.recipes.tree import APPEND, COMMAND_LINE, Override, Tree, at
@@ -75,21 +76,23 @@ def _models(kind: str, catalogue: Catalogue, use: Any = None) -> list[type[BaseM
 
 @contextmanager
 def several_hinted(changes: Sequence[Override]) -> Iterator[None]:
-    """Where a wrong value is values a comma apart, say how each of them is run."""
+    """Where a wrong value is several, in a list or a comma apart, say how each of them is run."""
     try:
         yield
     except TokzooError as error:
         lines = str(error).splitlines()
+        told = list(lines)
         for key, value in changes:
+            dotted = ".".join(key)
             if isinstance(value, str) and "," in value:
-                dotted = ".".join(key)
-                axis = f"{dotted}=[{', '.join(part.strip() for part in value.split(','))}]"
-                lines = [
-                    f"{line}; to run each of them: --grid '{axis}'"
-                    if line.startswith((f"{dotted}:", f"{dotted}."))
-                    else line
-                    for line in lines
-                ]
-        if lines == str(error).splitlines():
+                each, places = f"[{', '.join(part.strip() for part in value.split(','))}]", (f"{dotted}:", f"{dotted}.")
+            elif isinstance(value, list) and len(value) > 1:
+                # Of the items of a list that may be one, something else is wrong.
+                each, places = short(value), (f"{dotted}: input should be ", f"{dotted}: expected {{use")
+            else:
+                continue
+            hint = f"; to run each of them: --grid '{dotted}={each}'"
+            told = [f"{line}{hint}" if line.startswith(places) else line for line in told]
+        if told == lines:
             raise
-        raise type(error)("\n".join(lines)) from error
+        raise type(error)("\n".join(told)) from error

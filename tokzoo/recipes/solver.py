@@ -208,7 +208,7 @@ def ask_with_hints(
         hint = f"provided by {', '.join(offers)}" if offers else "no registered component provides it"
         said = f"{lack}; {hint}"
     except Refusal as refusal:
-        said = f"{refusal}; {_instead(slot, question, catalogue, parts or {})}"
+        said = f"{refusal}; {_instead(slot, question, catalogue, parts or {})}{_field(edge, slot)}"
     except TokzooError:
         raise
     # Whatever its code raises when asked about shapes is the component's mistake, and told as such.
@@ -240,6 +240,12 @@ def _instead(slot: Slot, question: Question, catalogue: Catalogue, parts: Mappin
             sizes = f", with the fields of the {place}" if place else ""
             return f"would fit instead{sizes}: {', '.join(fits)}"
     return f"with its defaults, no other {slot.kind} fits (there is {', '.join(others) or 'none'})"
+
+
+def _field(edge: str, slot: Slot) -> str:
+    """What to set where a regularizer refuses: nothing of a tokenizer needs it, so that it can be dropped too."""
+    role = edge.rpartition("→ ")[2]
+    return f" (set {role}.use, or drop it with {role}=null)" if slot.kind == "regularizer" else ""
 
 
 def _fits(kind: str, name: str, question: Question, catalogue: Catalogue, like: Slot | None) -> bool:

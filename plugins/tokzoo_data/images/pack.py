@@ -187,7 +187,7 @@ def _error(tree: Tree, broken: dict[str, BrokenPicture]) -> tokzoo.TokzooError:
     return tokzoo.TokzooError(
         f"dataset images: {what} cannot be decoded:\n"
         + "\n".join(lines)
-        + "\nrepair or remove them, or leave them out with skip_corrupt: true"
+        + "\nrepair or remove them, or leave them out with track.dataset.skip_corrupt=true"
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tokzoo_data.configs import ImagesConfig
 
 SPLITS = ("train", "val")
-UNLABELLED = "say labels: false to learn them without labels"
+UNLABELLED = "say track.dataset.labels=false to learn them without labels"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def list_pictures(folder: Path, labelled: bool) -> Listing:
 def _find(folder: Path, labelled: bool) -> Listing:
     names, loose = list_folder(folder)
     if labelled and loose:
-        raise mistake(f"{shown(folder / loose[0])} is in no class folder; move it, or say labels: false")
+        raise mistake(f"{shown(folder / loose[0])} is in no class folder; move it, or say track.dataset.labels=false")
     parts = dict(
         zip(names, in_parallel(lambda name: _pictures(folder / name), names, f"listing {folder}", DATASET), strict=True)
     )

@@ -185,4 +185,6 @@ def _check(path: Path, pictures: dict[str, Member], labels: dict[str, int], labe
     unlabelled = [key for key in pictures if key not in labels] if labelled else []
     if unlabelled:
         count = f"{len(unlabelled)} of {len(pictures)} pictures have"
-        raise mistake(f"{shown(path)}: {count} no .cls, such as {shown(unlabelled[0])}; add it, or say labels: false")
+        raise mistake(
+            f"{shown(path)}: {count} no .cls, such as {shown(unlabelled[0])}; add it, or say track.dataset.labels=false"
+        )

@@ -77,10 +77,11 @@ def _classes(splits: dict[str, Listing]) -> tuple[str, ...]:
     unknown = sorted(set(known) - set(names))
     if unknown:
         raise mistake(
-            f"the split 'val' has classes that 'train' has not: {', '.join(unknown[:3])}; or say labels: false"
+            f"the split 'val' has classes that 'train' has not: {', '.join(unknown[:3])}; or say "
+            "track.dataset.labels=false"
         )
     if len(names) < 2:
-        raise mistake("all pictures are of one class, which tells nothing apart; say labels: false")
+        raise mistake("all pictures are of one class, which tells nothing apart; say track.dataset.labels=false")
     return names
 
 

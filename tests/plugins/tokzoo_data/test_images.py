@@ -179,7 +179,7 @@ def test_classes_in_doubt_are_refused_with_the_way_out(folder):
     (folder / "stray.png").unlink()
     for name in CLASSES[1:]:
         shutil.rmtree(folder / name)
-    with pytest.raises(tokzoo.TokzooError, match=r"one folder, 'bag', and one class.*labels: false"):
+    with pytest.raises(tokzoo.TokzooError, match=r"one folder, 'bag', and one class.*say track.dataset.labels=false"):
         ImagesConfig(root=folder).class_names()
     assert len(Images(ImagesConfig(root=folder, labels=False, val_fraction=0.5)).train)
 
@@ -243,7 +243,7 @@ def test_a_truncated_file_is_named_or_skipped_if_asked(folder, capsys, tmp_path)
         cut(path)
     with pytest.raises(tokzoo.TokzooError, match=r"2 of its files cannot be decoded") as error:
         Images(ImagesConfig(root=folder))
-    for words in (*map(str, broken), "truncated", "skip_corrupt: true"):
+    for words in (*map(str, broken), "truncated", "track.dataset.skip_corrupt=true"):
         assert words in str(error.value)
     packs = tmp_path / "cache" / "images" / "packs"
     assert len([path for path in packs.iterdir() if path.is_dir()]) == 1  # nothing is left of the failed one

@@ -147,7 +147,7 @@ def test_without_labels(folder, packed):
         assert config.class_names() is None
         assert dataset.train.batch(torch.tensor([0]))[1] is None
         assert (len(dataset.train), len(dataset.val)) == (20, 6)
-    with pytest.raises(tokzoo.TokzooError, match="labels: false"):
+    with pytest.raises(tokzoo.TokzooError, match=r"track.dataset.labels=false"):
         config_of(folder).class_names()
     write_shards(packed, skip=[f"{n}.cls" for n in range(30)])
     assert len(LiveImages(config_of(packed, labels=False)).train) == 20

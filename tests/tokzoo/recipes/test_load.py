@@ -252,6 +252,11 @@ def test_a_track_of_data_from_elsewhere_stays_itself_when_told_where_they_are():
         ("data=photos", "data: no field of a recipe; give it as --data photos"),
         ("quantizer=vq,fsq", "did you mean 'fsq'? (command line); to run each of them: --grid 'quantizer=[vq, fsq]'"),
         ("quantizer.codes=64, 128", "to run each of them: --grid 'quantizer.codes=[64, 128]'"),
+        (
+            "quantizer=[vq, fsq]",
+            "found ['vq', 'fsq'] (command line); to run each of them: --grid 'quantizer=[vq, fsq]'",
+        ),
+        ("quantizer.codes=[64, 128]", "to run each of them: --grid 'quantizer.codes=[64, 128]'"),
         ("track.samples=5,6", "to run each of them: --grid 'track.samples=[5, 6]'"),
     ],
 )
