@@ -50,6 +50,7 @@ def _in_thread(job: tokzoo.Job, work: Work) -> Iterator[Event]:
     events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
     turn, stopping = threading.Semaphore(0), threading.Event()
     last: Event = {"kind": ""}
+    message = "its thread ended without a word"
 
     def observe(event: Event) -> None:
         events.put(event)
@@ -57,8 +58,11 @@ def _in_thread(job: tokzoo.Job, work: Work) -> Iterator[Event]:
             turn.acquire()
 
     def run() -> None:
+        nonlocal message
         try:
             work(job, observe, stopping)
+        except OSError as error:  # such as a full disk: what it had to tell could not be written
+            message = str(error)
         finally:
             events.put(None)
 
@@ -71,7 +75,7 @@ def _in_thread(job: tokzoo.Job, work: Work) -> Iterator[Event]:
             turn.release()
         if last["kind"] not in ENDS:
             stage = last.get("stage", "start")
-            yield {"kind": "failed", "status": "failed", "stage": stage, "message": "its thread ended without a word"}
+            yield {"kind": "failed", "status": "failed", "stage": stage, "message": message}
     finally:
         stopping.set()
         turn.release()

@@ -58,7 +58,11 @@ class Local(tokzoo.Executor):
         try:
             while waiting or running:
                 while waiting and len(running) < self._at_a_time:
-                    running.append(_start(waiting.pop(0)))
+                    job = waiting.pop(0)
+                    try:
+                        running.append(_start(job))
+                    except OSError as error:
+                        yield job.cell, _failed("start", f"its worker process cannot be started: {error}")
                 quiet = True
                 for each in list(running):
                     ended = each.process.poll() is not None  # before its last events are read
@@ -94,13 +98,26 @@ def _last_words(running: _Running) -> Iterator[tuple[str, Event]]:
     if running.kind in ENDS:
         return
     code = running.process.returncode
-    how = f"was killed by signal {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    how = f"was killed by signal {_name_of(-code)}" if code < 0 else f"ended with exit code {code}"
     message = f"the worker process {how}"
     if code == -signal.SIGKILL:
         message += " (out of memory?)"
-    running.events.append({"kind": "failed", "status": "failed", "stage": running.stage, "message": message})
-    for event in running.heard():
-        yield running.cell, event
+    event = _failed(running.stage, message)
+    with suppress(OSError):  # the disk may be full, which may be why it ended
+        running.events.append(event)
+    yield running.cell, event
+
+
+def _failed(stage: str, message: str) -> Event:
+    return {"kind": "failed", "status": "failed", "stage": stage, "message": message}
+
+
+def _name_of(number: int) -> str:
+    """Of a signal; those for real time have numbers alone."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
 
 
 def _stop(running: Sequence[_Running]) -> None:

@@ -17,11 +17,12 @@ import tokzoo
 from tests.conftest import RECIPES, write_small_fashion
 from tokzoo.assembly.build import build_ar
 from tokzoo.assembly.count import count_parameters
-from tokzoo.assembly.weights import load_weights, save_weights
+from tokzoo.assembly.weights import load_weights
 from tokzoo.data.codes import CodeSet
 from tokzoo.data.config import Augmentation
 from tokzoo.data.run_folder import RunFolder
 from tokzoo.data.split import InMemorySplit
+from tokzoo.data.tensors import save_tensors
 from tokzoo.evaluation.codes import extract_codes
 from tokzoo.evaluation.samples import sample_codes
 from tokzoo.recipes.models import Probe
@@ -151,7 +152,7 @@ class Lab:
         task = ARTask(settings, tokenizer.chain.tokens, tokenizer.quantizer, codes, 0, CPU)
         self._train(task, settings.train, settings.steps)
         weights = self.folder / "model.safetensors"
-        save_weights(task.module.state_dict(), weights)
+        save_tensors(task.module.state_dict(), weights)
         model = build_ar(settings.ar, tokenizer.chain.tokens, tokenizer.quantizer)
         load_weights(model, weights)
         model.eval()

@@ -6,7 +6,6 @@ nothing to other weights, so only the same ones decode them.
 """
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -64,7 +63,7 @@ class CodesFile:
         Raises:
             TokzooError: it cannot be written there.
         """
-        write_codes(path, self.codes, about={"files": json.dumps(self.names), **asdict(self.maker)})
+        write_codes(path, self.codes, about={"files": self.names, **asdict(self.maker)})
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -74,8 +73,8 @@ class CodesFile:
             TokzooError: no such file, or another kind of file.
         """
         codes, _, about = read_codes(path)
-        with reading(path, "a whole file of codes", KeyError, ValueError, TypeError, RecursionError):
-            names = tuple(json.loads(about["files"]))
+        with reading(path, "a whole file of codes", KeyError, ValueError, TypeError):
+            names = tuple(about["files"])
             maker = Maker(about["recipe"], about["recipe_hash"], about["weights"])
             _check_names(names, codes)
         return cls(codes, names, maker)

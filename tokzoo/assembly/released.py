@@ -13,11 +13,12 @@ from tokzoo.assembly.foreign import REGULARIZER, located, read_foreign, write_fo
 from tokzoo.assembly.objective import Objective
 from tokzoo.assembly.saved_ar import save_ar
 from tokzoo.assembly.tokenizer import Tokenizer
-from tokzoo.assembly.weights import read_weights, save_weights
+from tokzoo.assembly.weights import read_weights
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.formats import CheckpointFormat
 from tokzoo.contracts.specs import Chain, ImageSpec
 from tokzoo.data.files import new_folder, refuse_taken
+from tokzoo.data.tensors import save_tensors
 from tokzoo.recipes.models import Recipe
 from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.saved import AR_WEIGHTS, REGULARIZERS, WEIGHTS, Saved, SavedAR
@@ -144,5 +145,5 @@ def _write(folder: Path, kind: CheckpointFormat, recipe: Recipe, chain: Chain, t
         return
     for file, part in parts.items():
         if part:
-            save_weights(part, folder / file)
+            save_tensors(part, folder / file)
     Saved(folder, recipe.dump(), chain.image, chain.classes).write()

@@ -7,9 +7,10 @@ from pathlib import Path
 from torch import Tensor
 
 from tokzoo.assembly.build import build_ar
-from tokzoo.assembly.weights import load_weights, save_weights
+from tokzoo.assembly.weights import load_weights
 from tokzoo.contracts.interfaces import ARModel, Quantizer
 from tokzoo.contracts.specs import Chain, Tokens
+from tokzoo.data.tensors import save_tensors
 from tokzoo.recipes.models import PARTS, Recipe
 from tokzoo.recipes.saved import AR_DESCRIPTION, AR_WEIGHTS, SavedAR
 from tokzoo.recipes.slots import Slot
@@ -36,7 +37,7 @@ def save_ar(folder: Path, tensors: Mapping[str, Tensor], ar: Slot, recipe: Recip
     said = {name: {**slot.dump(), **slot.hashes()} for name, slot in slots.items()}
     about = {"name": recipe.name, "summary": recipe.summary, **said}
     SavedAR(folder, about, chain.image, chain.classes).write()
-    save_weights(tensors, folder / AR_WEIGHTS)
+    save_tensors(tensors, folder / AR_WEIGHTS)
     return [AR_WEIGHTS, AR_DESCRIPTION]
 
 

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from tokzoo.assembly.answers import expected
 from tokzoo.assembly.build import build_parts
 from tokzoo.assembly.inputs import Codes, Images, as_codes, as_images, found
-from tokzoo.assembly.weights import load_weights, save_weights
+from tokzoo.assembly.weights import load_weights
 from tokzoo.contracts.configs import Config
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.interfaces import Decoder, Encoder, Quantizer
 from tokzoo.contracts.outputs import Encoded, Quantized
 from tokzoo.contracts.specs import PREFIX_DECODING, Chain
+from tokzoo.data.tensors import save_tensors
 from tokzoo.recipes.models import PARTS, Recipe
 from tokzoo.recipes.resolve import resolve_recipe
 from tokzoo.recipes.saved import DESCRIPTION, WEIGHTS, Saved
@@ -166,7 +167,7 @@ class Tokenizer(nn.Module):
         for part in PARTS:
             recipe[part] |= getattr(self.recipe, part).hashes()
         Saved(folder, recipe, self.chain.image, self.chain.classes).write()
-        save_weights(self.state_dict(), folder / WEIGHTS)
+        save_tensors(self.state_dict(), folder / WEIGHTS)
 
     @classmethod
     def load(cls, folder: str | Path, registry: Registry | None = None, device: str | torch.device = "cpu") -> Self:

@@ -1,27 +1,11 @@
 """Weights in safetensors files."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.data.files import open_file, reading, write_atomic
-
-
-def save_weights(tensors: Mapping[str, Tensor], path: Path, about: dict[str, str] | None = None) -> None:
-    """Write tensors by name to ``path`` in one step, with ``about`` in the file's header."""
-    whole: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in tensors.items():
-        kept = tensor.detach().contiguous()
-        memory = kept.untyped_storage().data_ptr()
-        # The format refuses tensors that share memory, as tied weights do: each is written out.
-        whole[name] = kept.clone() if memory in seen else kept
-        seen.add(memory)
-    write_atomic(path, lambda temporary: save_file(whole, temporary, metadata=about))
+from tokzoo.data.tensors import load_tensors
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -42,6 +26,4 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         TokzooError: the file is missing or damaged.
     """
-    with reading(path, "a whole file of weights", SafetensorError):
-        open_file(path).close()
-        return load_file(path)
+    return load_tensors(path, "a whole file of weights")[0]

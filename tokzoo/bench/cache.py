@@ -4,7 +4,6 @@ A key says what a result must be, not which code made it: that stands in the res
 it was made from. What does not go together with them is made anew.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -13,7 +12,8 @@ from typing import Any
 
 from tokzoo.bench.provenance import Code, code_of, has_changed, other_releases
 from tokzoo.bench.stages import CellStage
-from tokzoo.data.files import file_hash, read_json, write_json
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.data.files import file_hash, known_hash, reading
 from tokzoo.data.locks import locked
 from tokzoo.data.run_folder import DONE, LOCK, RunFolder
 from tokzoo.recipes.hashing import content_hash
@@ -78,15 +78,23 @@ class StageCache:
         return self.run.stage(stage.name, stage.key)
 
     def result(self, stage: CellStage) -> Result | None:
-        """The result of a finished stage, whatever made it, else None."""
+        """The result of a finished stage, whatever made it; None where there is none, or it is damaged."""
         try:
-            return Result(**read_json(self.path(stage) / DONE))
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, TypeError):
+            return self._read(stage)
+        except TokzooError:
             return None
+
+    def _read(self, stage: CellStage) -> Result | None:
+        content = self.run.read_result(stage.name, stage.key)
+        with reading(self.path(stage), "a result that this version of tokzoo reads", TypeError):
+            return None if content is None else Result(**content)
 
     def find(self, stage: CellStage, upstream: Mapping[str, Result]) -> Found:
         """What there is of a stage that can be used with the results it reads."""
-        result = self.result(stage)
+        try:
+            result = self._read(stage)
+        except TokzooError:
+            return Found(None, "its result is damaged")
         if result is None:
             return Found(None)
         here = code_of(stage.sources)
@@ -116,7 +124,7 @@ class StageCache:
         """Record that a stage is done; its files are hashed first."""
         folder = self.path(stage)
         result.files = {name: file_hash(folder / name) for name in files}
-        write_json(folder / DONE, asdict(result))
+        self.run.write_result(stage.name, stage.key, asdict(result))
 
     def is_whole(self, stage: CellStage) -> bool:
         """Whether a finished stage's files are there and have the content they were finished with."""
@@ -125,7 +133,7 @@ class StageCache:
             return False
         folder = self.path(stage)
         return all(
-            (folder / name).is_file() and file_hash(folder / name) == digest for name, digest in result.files.items()
+            (folder / name).is_file() and known_hash(folder / name) == digest for name, digest in result.files.items()
         )
 
     def forget(self, stage: CellStage) -> None:

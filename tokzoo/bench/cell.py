@@ -8,6 +8,7 @@ from typing import Any, cast
 from tokzoo.contracts.configs import DatasetConfig, first_step, never_opens
 from tokzoo.contracts.errors import Refusal, TokzooError
 from tokzoo.contracts.specs import CROPS, Chain, ImageSpec
+from tokzoo.data.files import LONGEST_NAME
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.models import PARTS, Probe, Recipe, Track
 from tokzoo.recipes.optimization import PartTraining
@@ -50,7 +51,10 @@ class Cell:
         """Its folder's name: readable, and distinct wherever its content is."""
         name = re.sub(r"[^A-Za-z0-9.]+", "-", self.recipe.name).strip("-")
         digest = content_hash([self.recipe_hash, self.track_hash, self.seed], 8)
-        return f"{name}--{self.track.id}--s{self.seed}--{digest}"
+        end = f"--s{self.seed}--{digest}"
+        # The digest tells it from others: of two long names the beginnings will do.
+        readable = f"{name}--{self.track.id}".encode()[: LONGEST_NAME - len(end)]
+        return readable.decode(errors="ignore") + end
 
     def dump(self) -> dict[str, Any]:
         """As JSON, for another process."""
@@ -169,10 +173,29 @@ def _with_parts(place: str, slot: Slot) -> Iterator[tuple[str, Slot]]:
         yield from _with_parts(f"{part.kind} '{part.use}' of {place}", part)
 
 
+def check_files(cell: Cell, catalogue: Catalogue) -> None:
+    """Hold the files that recipe and track name to what they contained when the cell was made.
+
+    The data is none of them: a dataset reads what its fingerprint says, or nothing.
+
+    Raises:
+        TokzooError: one of them is another by now, so it is not known which of both was read.
+    """
+    recipe = resolve_recipe(Tree.from_data(cell.recipe.dump(), "cell"), catalogue)
+    official = cell.track.override is None
+    track = resolve_track(Tree.from_data(cell.track.dump(), "cell"), catalogue, official=official)
+    for made, found in ((cell.recipe, recipe), (cell.track, track)):
+        if made.identity() != found.identity():
+            raise TokzooError(f"a file that {made.name} names changed while it was in use; run it again")
+
+
 def load_cell(dump: dict[str, Any], catalogue: Catalogue) -> Cell:
     """The cell another process dumped."""
     recipe = resolve_recipe(Tree.from_data(dump["recipe"], "cell"), catalogue)
     track = resolve_track(Tree.from_data(dump["track"], "cell"), catalogue, official=dump["override"] is None)
     if track.override != dump["override"]:
-        raise TokzooError(f"track {track.id} was +{dump['override']} when this began: a component changed meanwhile")
+        raise TokzooError(
+            f"track {track.id} was +{dump['override']} when this began: a component or the data changed meanwhile; "
+            "run it again"
+        )
     return make_cell(recipe, track, dump["seed"], catalogue)

@@ -8,7 +8,8 @@ from typing import Any
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.executors import Job
-from tokzoo.data.files import file_hash, read_json, write_json
+from tokzoo.data.checked_json import read_checked, write_checked
+from tokzoo.data.files import file_hash, reading
 from tokzoo.data.run_folder import RunFolder
 from tokzoo.registry.plugins import Registry, load_registry
 
@@ -21,6 +22,7 @@ class JobFile:
         cell: the cell's id.
         attempt: tells this attempt from others at the same cell, earlier ones and those of other commands.
         content: the dumped cell.
+        stages: the keys of its stages, by name.
         plugins: file plugins to load, by path, with the SHA-256 of each.
         device: ``cpu``, ``cuda``, or ``auto``: the accelerator if there is one.
         threads: of the CPU, for this cell.
@@ -30,6 +32,7 @@ class JobFile:
 
     cell: str
     content: dict[str, Any]
+    stages: dict[str, str]
     plugins: dict[str, str]
     device: str
     threads: int
@@ -42,15 +45,20 @@ class JobFile:
         """Write it into the run folder."""
         cell = run.cell(self.cell)
         place = cell.instructions(self.attempt)
-        write_json(place, asdict(self))
+        write_checked(place, asdict(self))
         files = (place, cell.events(self.attempt), cell.log)
         instructions, events, log = (path.relative_to(run.path).as_posix() for path in files)
         return Job(run.path.absolute(), self.cell, instructions, events, log, self.threads)
 
     @classmethod
     def read(cls, path: Path) -> "JobFile":
-        """Read what :meth:`write` wrote."""
-        return cls(**read_json(path))
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            TokzooError: it is gone or damaged.
+        """
+        with reading(path, "what a worker is told", ValueError, TypeError):
+            return cls(**read_checked(path))
 
     def registry(self) -> Registry:
         """The plugins of this machine and the job's files.

@@ -17,22 +17,39 @@ from tokzoo.training.events import read_lines
 RECONSTRUCTED = 30
 SAMPLES_PER_CLASS = 10
 SAMPLES_SHOWN = 100
+READ = {
+    "reconstructions": ("tokenizer",),
+    "tokenizer": ("tokenizer",),
+    "ar": ("ar",),
+    "samples": ("samples", "tokenizer"),
+}
+"""By picture: the stage that it shows, and others that are read for it."""
 
 
 @torch.no_grad()
 def draw_pictures(bench: Workbench, folder: CellFolder) -> None:
     """Write the pictures that are missing or older than what they show; all of them follow from the cached stages."""
     makers = {"reconstructions": _reconstructions, "tokenizer": _curves, "ar": _curves, "samples": _samples}
-    if bench.cell.recipe.weights is not None:
-        del makers["tokenizer"]  # it was not trained here
-    if bench.cell.probe is not None and bench.cell.probe.ar.weights is not None:
-        del makers["ar"]
-    needs = {"reconstructions": "tokenizer"}
-    for name, make in makers.items():
-        path = folder.picture(name)
-        stage = needs.get(name, name)
-        if stage in bench.stages and not _is_newer(path, bench.folder(stage) / DONE):
-            make(bench, name, path)
+    for name in _missing(bench, folder):
+        makers[name](bench, name, folder.picture(name))
+
+
+def pictured(bench: Workbench, folder: CellFolder) -> list[str]:
+    """The stages whose files are read for the pictures that are to be drawn."""
+    return [stage for name in _missing(bench, folder) for stage in READ[name] if stage in bench.stages]
+
+
+def _missing(bench: Workbench, folder: CellFolder) -> list[str]:
+    recipe, probe = bench.cell.recipe, bench.cell.probe
+    # What was not trained here has no curves.
+    given = {"tokenizer": recipe.weights is not None, "ar": probe is not None and probe.ar.weights is not None}
+    return [
+        name
+        for name, (shown, *_) in READ.items()
+        if shown in bench.stages
+        and not given.get(name)
+        and not _is_newer(folder.picture(name), bench.folder(shown) / DONE)
+    ]
 
 
 def _is_newer(path: Path, other: Path) -> bool:

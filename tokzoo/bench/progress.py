@@ -17,7 +17,7 @@ def progress(console: Any, cells: Mapping[str, Any]) -> Iterator[Observe]:
         return
     from rich.live import Live
 
-    table = _Table(cells)
+    table = _Table(console, cells)
     with Live(console=console, get_renderable=table.render, refresh_per_second=4):
         yield table
 
@@ -68,20 +68,27 @@ class _Plain:
             self.heard[name] = now
             speed = f"{event['images_per_s']:.0f} images/s"
             return f"{event['stage']} {event['step']}/{event['total']}  {_losses(event)}  {speed}"
-        if kind in ("failed", "interrupted"):
-            return f"{kind} in {event['stage']}: {event['message']}"
+        if kind in ("note", "failed", "interrupted"):
+            where = event["stage"] if kind == "note" else f"{kind} in {event['stage']}:"
+            return f"{where} {event['message']}"
         return kind if kind in ("cached", "finished") else ""
 
 
 class _Table:
     """A row a cell, kept current."""
 
-    def __init__(self, cells: Mapping[str, Any]) -> None:
+    def __init__(self, console: Any, cells: Mapping[str, Any]) -> None:
+        self.console = console
         self.labels = {name: _label(cell) for name, cell in cells.items()}
         self.states: dict[str, dict[str, Any]] = {name: {"kind": "waiting"} for name in cells}
         self.began: dict[tuple[str, str], tuple[float, int]] = {}
 
     def __call__(self, name: str, event: dict[str, Any]) -> None:
+        if event["kind"] == "note":
+            from rich.text import Text
+
+            self.console.print(Text(f"{self.labels[name]}: {event['stage']} {event['message']}"))  # above the table
+            return
         if event["kind"] == "step":
             self.began.setdefault((name, event["stage"]), (time.monotonic(), event["step"]))
         self.states[name] = event

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,17 +92,25 @@ class Bench:
         by_id = {cell.id: cell for cell in cells}
         outcomes: dict[str, Outcome] = {}
         waiting: dict[str, Cell] = {}
-        for name, cell in by_id.items():
-            results = self.results(cell)
-            if results is None:
-                waiting[name] = cell
-            else:
-                self._describe_again(cell)
-                outcomes[name] = Outcome(cell, self._record(cell, results), trained=False)
-                observe(name, {"kind": "cached"})
         executor = self._executor(len(cells))
         with writing(self.options.out, mend="name another folder with --out (in Python, out=…)"):
-            jobs = self._prepare(waiting.values(), executor.threads)
+            self.run_folder.cells.mkdir(parents=True, exist_ok=True)
+        attempt = new_attempt()
+        jobs: list[Job] = []
+        for name, cell in by_id.items():
+            results = self.results(cell)
+            try:
+                with writing(self.folder(cell).path):
+                    self._describe(cell)
+                    if results is None:
+                        jobs.append(self._prepare(cell, attempt, executor.threads))
+                        waiting[name] = cell
+                        continue
+            except TokzooError as error:
+                outcomes[name] = self._fail(cell, "failed", "start", str(error))
+                continue
+            outcomes[name] = Outcome(cell, self._record(cell, results), trained=False)
+            observe(name, {"kind": "cached"})
         told: dict[str, dict[str, str]] = {name: {} for name in waiting}
         # Closed here and now: what still runs must stop wherever an interrupt was caught.
         with closing(executor.run(jobs, self._work)) as events:
@@ -155,35 +163,30 @@ class Bench:
             raise Broken(f"{where}: {describe(error)}") from error
         return executor
 
-    def _prepare(self, cells: Iterable[Cell], threads: int) -> list[Job]:
-        """Write what workers are told."""
-        options, attempt, jobs = self.options, new_attempt(), []
-        plugins = {str(path): file_hash(path) for path in self.registry.files}
-        for cell in cells:
-            self._describe(cell)
-            job = JobFile(
-                cell=cell.id,
-                content=cell.dump(),
-                plugins=plugins,
-                device=options.device,
-                threads=threads,
-                checkpoint_seconds=options.checkpoint_seconds,
-                accumulate=options.accumulate,
-                fresh=options.fresh,
-                attempt=attempt,
-            )
-            jobs.append(job.write(self.run_folder))
-        return jobs
-
     def _describe(self, cell: Cell) -> None:
-        self.folder(cell).write(cell.dump(), {stage.name: stage.key for stage in stages_of(cell)})
+        """Write what a cell is, unless that stands there, whole."""
+        stages = {stage.name: stage.key for stage in stages_of(cell)}
+        with suppress(TokzooError):
+            if self.folder(cell).read()["stages"] == stages:
+                return
+        self.folder(cell).write(cell.dump(), stages)
 
-    def _describe_again(self, cell: Cell) -> None:
-        """Mend the description of a cell that is done."""
-        try:
-            self.folder(cell).read()
-        except TokzooError:
-            self._describe(cell)
+    def _prepare(self, cell: Cell, attempt: str, threads: int) -> Job:
+        """Write what a worker is told."""
+        options = self.options
+        job = JobFile(
+            cell=cell.id,
+            content=cell.dump(),
+            stages={stage.name: stage.key for stage in stages_of(cell)},
+            plugins={str(path): file_hash(path) for path in self.registry.files},
+            device=options.device,
+            threads=threads,
+            checkpoint_seconds=options.checkpoint_seconds,
+            accumulate=options.accumulate,
+            fresh=options.fresh,
+            attempt=attempt,
+        )
+        return job.write(self.run_folder)
 
     def _work(self, job: Job, observe: Callable[[Event], None], stopping: threading.Event) -> None:
         """Do a job here, with the components of this process. A traceback goes to the cell's log."""
@@ -218,7 +221,9 @@ class Bench:
 
     def _fail(self, cell: Cell, status: str, stage: str, message: str) -> Outcome:
         record = failed_record(cell, status, stage, message)
-        self.store.add(record)
+        # A record that cannot be written is told all the same.
+        with suppress(OSError):
+            self.store.add(record)
         return self._ended(cell, record)
 
     def _ended(self, cell: Cell, record: Record) -> Outcome:
@@ -228,7 +233,11 @@ class Bench:
 
     def _record(self, cell: Cell, results: dict[CellStage, Result]) -> Record:
         record = measured_record(cell, results)
-        self.store.add(record)
+        try:
+            with writing(self.store.path(record)):
+                self.store.add(record)
+        except TokzooError as error:
+            return failed_record(cell, "failed", "record", f"{error}; run it again: all its stages are done")
         return record
 
 
@@ -241,5 +250,8 @@ def summary_lines(outcomes: Sequence[Outcome], bench: Bench) -> list[str]:
         if record is not None and record.status == "ok":
             lines.append(f"  {cell.id}: record {record.id}")
         elif record is not None:
-            lines.append(f"  {cell.id}: {record.status}, see {bench.folder(cell).log}")
+            why = (
+                f" in {record.failure.stage}: {describe(TokzooError(record.failure.message))}" if record.failure else ""
+            )
+            lines.append(f"  {cell.id}: {record.status}{why}, see {bench.folder(cell).log}")
     return lines

@@ -2,11 +2,12 @@
 
 from tokzoo.assembly.saved_ar import load_ar, save_ar
 from tokzoo.assembly.tokenizer import Tokenizer
-from tokzoo.assembly.weights import load_weights, save_weights
+from tokzoo.assembly.weights import load_weights
 from tokzoo.bench.stages import stage_metrics
 from tokzoo.bench.workbench import Output, Workbench
 from tokzoo.data.augment import identity, variants
 from tokzoo.data.codes import CodeSet
+from tokzoo.data.tensors import save_tensors
 from tokzoo.evaluation import metrics
 from tokzoo.evaluation.codes import extract_codes, extract_ten_crops
 from tokzoo.evaluation.samples import sample_codes
@@ -45,7 +46,7 @@ def tokenizer(bench: Workbench) -> Output:
     files = [WEIGHTS, DESCRIPTION]
     heads = task.objective.regularizers.state_dict()
     if heads:
-        save_weights(heads, context.folder / REGULARIZERS)
+        save_tensors(heads, context.folder / REGULARIZERS)
         files.append(REGULARIZERS)
     return Output(files)
 

@@ -13,12 +13,12 @@ from tokzoo.assembly.build import build_dataset
 from tokzoo.assembly.saved_ar import load_ar
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.bench.cache import Result, StageCache
-from tokzoo.bench.cell import Cell
+from tokzoo.bench.cell import Cell, check_files
 from tokzoo.bench.provenance import code_of
 from tokzoo.bench.stages import CellStage
 from tokzoo.contracts.errors import Diverged, TokzooError
 from tokzoo.contracts.interfaces import ARModel, Dataset
-from tokzoo.data.files import read_json, write_json
+from tokzoo.data.checked_json import read_checked, write_checked
 from tokzoo.data.run_folder import CHECKPOINT, EXECUTION
 from tokzoo.data.seeding import derive_seed
 from tokzoo.records.schema import LARGEST
@@ -48,6 +48,8 @@ class Workbench:
 
     Attributes:
         threads, accumulate: with which stages begin.
+        report: called with a stage's name and each log event of it.
+        tell: called with a stage's name and what a person should know of it, a line each.
         execution: how the stage at work runs.
     """
 
@@ -60,6 +62,7 @@ class Workbench:
     checkpoint_seconds: float
     accumulate: int
     report: Callable[[str, dict[str, Any]], None]
+    tell: Callable[[str, str], None]
     stopping: Callable[[], bool]
     execution: dict[str, Any] = field(default_factory=dict)
 
@@ -118,6 +121,7 @@ class Workbench:
             self.checkpoint_seconds,
             self.execution.get("accumulate", 1),
             report=lambda event: self.report(stage, event),
+            tell=lambda line: self.tell(stage, line),
             stopping=self.stopping,
         )
 
@@ -147,6 +151,7 @@ def run_stage(bench: Workbench, stage: CellStage, upstream: dict[str, str]) -> R
         raise Diverged(f"not a finite number up to {LARGEST:g}: {', '.join(broken)}")
     observed = {"seconds": round(time.monotonic() - started, 3), **resumed}
     _check_upstream(bench, upstream)
+    check_files(bench.cell, bench.registry.components)
     result = Result(output.values, output.count, {}, upstream, code, execution, observed)
     bench.cache.finish(stage, result, output.files)
     # Only now: a run killed before this line still finds where to go on from.
@@ -171,19 +176,19 @@ def _fixed_execution(bench: Workbench, stage: CellStage, made_from: dict[str, An
     if budget := stage.stage.budget and stage.stage.budget(bench.cell):
         now["accumulate"] = min(bench.accumulate, budget.batch)
     if path.is_file():
-        begun = _begun(path)
+        begun = _begun(bench, stage, path)
         if all(begun.get(name) == value for name, value in {**same, **made_from}.items()):
             return {name: begun.get(name, value) for name, value in now.items()}
         # Begun elsewise: its checkpoint would continue as neither of them.
         (path.parent / CHECKPOINT).unlink(missing_ok=True)
-    write_json(path, {**now, **made_from})
+    write_checked(path, {**now, **made_from})
     return now
 
 
-def _begun(path: Path) -> dict[str, Any]:
+def _begun(bench: Workbench, stage: CellStage, path: Path) -> dict[str, Any]:
     """What a stage noted when it began; of a damaged note nothing, so that the stage begins anew."""
     try:
-        begun = read_json(path)
-    except ValueError:
+        return read_checked(path)
+    except ValueError as error:
+        bench.tell(stage.name, f"begins anew: {path}: {error}")
         return {}
-    return begun if isinstance(begun, dict) else {}

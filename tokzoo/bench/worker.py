@@ -23,6 +23,7 @@ from tokzoo.bench.stages import CellStage, all_slots, stages_of
 from tokzoo.contracts.errors import Diverged, Interrupted, TokzooError, message
 from tokzoo.contracts.executors import Event
 from tokzoo.contracts.guard import SIGNALS, asked_to_stop
+from tokzoo.contracts.text import printable
 from tokzoo.data.event_file import EventFile
 from tokzoo.data.locks import stopping
 from tokzoo.data.run_folder import RunFolder
@@ -87,6 +88,9 @@ class Worker:
             self.emit("interrupted", stage=self.stage, message="stopped before anything was done")
             os._exit(130)
 
+    def _tell(self, stage: str, line: str) -> None:
+        self.emit("note", stage=stage, message=line)
+
     def work(self) -> int:
         """Run the job and tell how it ended: 0 done, 1 failed, 130 stopped and resumable."""
         self.emit("started")
@@ -102,7 +106,7 @@ class Worker:
             traceback.print_exc(file=self.log)
             status = "diverged" if isinstance(error, Diverged) else "failed"
             name = "" if isinstance(error, TokzooError) else f"{self._whose(error)}{type(error).__name__}: "
-            self.emit("failed", stage=self.stage, status=status, message=name + message(error))
+            self.emit("failed", stage=self.stage, status=status, message=printable(name + message(error)))
             return 1
         self.emit("finished")
         return 0
@@ -116,7 +120,7 @@ class Worker:
         import torch
 
         from tokzoo.assembly.devices import choose_device
-        from tokzoo.bench.pictures import draw_pictures
+        from tokzoo.bench.pictures import draw_pictures, pictured
         from tokzoo.bench.workbench import Workbench
 
         stopping.set(self.stopping.is_set)
@@ -133,8 +137,10 @@ class Worker:
             checkpoint_seconds=self.job.checkpoint_seconds,
             accumulate=self.job.accumulate,
             report=lambda name, event: self.emit("step", stage=name, **event),
+            tell=self._tell,
             stopping=self.stopping.is_set,
         )
+        self._check_keys(bench)
         self._load_code(bench)
         self.began = True
         torch.set_num_threads(self.job.threads)
@@ -142,9 +148,19 @@ class Worker:
             # Bit-exact resume wants deterministic kernels; an operation that has none is told in the log.
             torch.use_deterministic_algorithms(True, warn_only=True)
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        self._settle(bench)
+        folder = self.run.cell(self.job.cell)
+        self._settle(bench, lambda: pictured(bench, folder))
         self.stage = "pictures"
-        draw_pictures(bench, self.run.cell(self.job.cell))
+        draw_pictures(bench, folder)
+
+    def _check_keys(self, bench: Any) -> None:
+        keys = {name: stage.key for name, stage in bench.stages.items()}
+        for name in (*keys, *self.job.stages):
+            if keys.get(name) != self.job.stages.get(name):
+                raise TokzooError(
+                    f"what its {name} is made from (a component, a file or the data) changed since this run began; "
+                    "run it again"
+                )
 
     def _load_code(self, bench: Any) -> None:
         """Stamp the code and import it, before anything waits for a lock: what is noted must be what runs."""
@@ -162,8 +178,11 @@ class Worker:
         self.stage = "start"
         check_loaded(sources)
 
-    def _settle(self, bench: Any) -> None:
-        """Have every stage done, and go through them again where one had to be mended: others may have read it."""
+    def _settle(self, bench: Any, pictured: Callable[[], Iterable[str]]) -> None:
+        """Have every stage done, and go through them again where one had to be mended: others may have read it.
+
+        ``pictured``: gives the stages that are read once more, for pictures.
+        """
         self.mended = True
         while self.mended:
             self.mended = False
@@ -171,6 +190,8 @@ class Worker:
                 if self.stopping.is_set():
                     raise Interrupted(f"stopped before stage {stage.name}")
                 self._ensure(bench, stage)
+            for name in pictured():
+                self._mend(bench, bench.stages[name])
 
     def _ensure(self, bench: Any, stage: CellStage) -> None:
         """Have a stage done, and before it whatever it reads that is missing or damaged."""
@@ -205,7 +226,7 @@ class Worker:
             if bench.cache.is_whole(stage):
                 return
             bench.cache.forget(stage)
-        self.log.write(f"stage {stage.name} ({stage.key}) is damaged and is run again\n")
+        self._tell(stage.name, f"its files in {bench.cache.path(stage)} are damaged: it is run again")
         self.mended = True
         self._ensure(bench, stage)
 

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 Event = dict[str, Any]
-"""What a worker tells: its ``kind`` (``started``, ``stage``, ``step``, or one of :data:`ENDS`), and more by kind."""
+"""What a worker tells: its ``kind``, and more by kind.
+
+The kinds are ``started``, ``stage``, ``step``, ``note`` (a ``message`` for a person), and those of :data:`ENDS`.
+"""
 
 ENDS = frozenset({"finished", "failed", "interrupted"})
 """Kinds of a job's last event. ``failed`` has ``status``, ``stage`` and ``message``; ``interrupted`` can be resumed."""

@@ -1,18 +1,18 @@
-"""Codes on disk: ``tokzoo.codes/1``, a safetensors file with ``codes``, ``labels`` if there are any, and a header."""
+"""Codes on disk: ``tokzoo.codes/1``, a file of tensors with ``codes``, ``labels`` if there are any, and a header."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.specs import CodeSpec
-from tokzoo.data.files import open_file, reading, write_atomic, writing
+from tokzoo.data.files import reading, writing
+from tokzoo.data.tensors import load_tensors, save_tensors
 
 FORMAT = "tokzoo.codes/1"
 TYPES = (torch.int16, torch.int32, torch.int64)
@@ -24,34 +24,30 @@ def storage_type(spec: CodeSpec) -> torch.dtype:
 
 
 def write_codes(
-    path: Path, codes: Tensor, labels: Tensor | None = None, about: Mapping[str, str] | None = None
+    path: Path, codes: Tensor, labels: Tensor | None = None, about: Mapping[str, Any] | None = None
 ) -> None:
     """Write codes of any shape, and ``about`` into the header, in one step.
 
     Raises:
         TokzooError: it cannot be written there.
     """
-    tensors = {"codes": codes.contiguous()} if labels is None else {"codes": codes.contiguous(), "labels": labels}
-    header = {"format": FORMAT, **(about or {})}
+    tensors = {"codes": codes} if labels is None else {"codes": codes, "labels": labels}
     with writing(path, SafetensorError):
-        write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+        save_tensors(tensors, path, {"format": FORMAT, **(about or {})})
 
 
-def read_codes(path: Path) -> tuple[Tensor, Tensor | None, dict[str, str]]:
+def read_codes(path: Path) -> tuple[Tensor, Tensor | None, dict[str, Any]]:
     """Codes, labels and header of what :func:`write_codes` wrote.
 
     Raises:
-        TokzooError: no such file, or another kind of file.
+        TokzooError: no such file, a damaged one, or another kind of file.
     """
-    with reading(path, "a whole file of codes", SafetensorError):
-        # safetensors would wait for somebody to write into a pipe.
-        open_file(path).close()
-        with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
-            if about.get("format") != FORMAT:
-                raise TokzooError(f"{path}: not a file of codes (format {about.get('format')}, expected {FORMAT})")
-            codes = file.get_tensor("codes")
-            labels = file.get_tensor("labels") if "labels" in file.keys() else None  # noqa: SIM118 - not a mapping
+    expected = "a whole file of codes"
+    tensors, about = load_tensors(path, expected)
+    if about.get("format") != FORMAT:
+        raise TokzooError(f"{path}: not a file of codes (format {about.get('format')}, expected {FORMAT})")
+    with reading(path, expected, KeyError):
+        codes, labels = tensors["codes"], tensors.get("labels")
     if codes.dtype not in TYPES:
         raise TokzooError(f"{path}: not a whole file of codes (codes are {codes.dtype})")
     return codes, labels, about

@@ -28,7 +28,7 @@ class EventFile:
             with self.path.open("rb") as file:
                 file.seek(self._read)
                 whole, newline, _ = file.read().rpartition(b"\n")
-        except FileNotFoundError:
+        except OSError:  # it is not there yet, or cannot be read now: whoever follows asks again
             return []
         self._read += len(whole) + len(newline)
         return [event for line in whole.split(b"\n") if (event := _event(line))]

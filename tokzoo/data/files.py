@@ -27,7 +27,7 @@ KINDS = {
     stat.S_IFBLK: "a device",
 }
 LONGEST_NAME = 200
-"""Bytes of a file's name that its temporary name keeps: file systems know 255."""
+"""Bytes of a name that we make, or that a temporary name keeps of a file's: file systems know 255."""
 TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{8}\.tmp", re.DOTALL)
 LARGEST_JSON = 16 * 2**20
 """Bytes of a file of ours that is shared, such as a record."""

@@ -14,12 +14,14 @@
         /records/ID.json
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.data.files import read_json, reading, write_json
+from tokzoo.data.checked_json import read_checked, write_checked
+from tokzoo.data.files import reading
 
 CELL, LOG, EVENTS = "cell.json", "log.txt", "events.jsonl"
 DONE, EXECUTION, CHECKPOINT, LOCK = "done.json", "execution.json", "checkpoint.safetensors", "lock"
@@ -69,16 +71,21 @@ class CellFolder:
 
     def write(self, cell: dict[str, Any], stages: dict[str, str]) -> None:
         """Write what the cell is (its dump) and the keys of its stages."""
-        write_json(self.path / CELL, {**cell, "stages": stages})
+        write_checked(self.path / CELL, {**cell, "stages": stages})
 
     def read(self) -> dict[str, Any]:
         """What :meth:`write` wrote: the dump, and under ``stages`` the keys.
 
         Raises:
-            TokzooError: it cannot be read.
+            TokzooError: it cannot be read, or is damaged.
         """
-        with reading(self.path / CELL, "a cell's description", ValueError, KeyError, TypeError, AttributeError):
-            content = read_json(self.path / CELL)
+        with reading(
+            self.path / CELL,
+            "a cell's description",
+            *(ValueError, KeyError, TypeError, AttributeError),
+            mend="run the cell again with tokzoo run",
+        ):
+            content = read_checked(self.path / CELL)
             stages = {str(stage): str(key) for stage, key in content["stages"].items()}
             return {**content, "stages": stages}
 
@@ -123,12 +130,32 @@ class RunFolder:
         """The folder of a trained model, by its stage and that stage's key; ``whose`` is for the message.
 
         Raises:
-            TokzooError: there is none, or it is not trained yet.
+            TokzooError: there is none, it is not trained yet, or what it left says that it is damaged.
         """
         what = "AR model" if stage == "ar" else stage
         if key is None:
             raise TokzooError(f"{whose}: has no {what}")
         folder = self.stage(stage, key)
-        if not (folder / DONE).is_file():
+        if self.read_result(stage, key) is None:
             raise TokzooError(f"{whose}: its {what} is not in {folder}; run it (again) with tokzoo run")
         return folder
+
+    def write_result(self, stage: str, key: str, result: Mapping[str, Any]) -> None:
+        """Write what makes a stage finished, as JSON values."""
+        write_checked(self.stage(stage, key) / DONE, {"stage": stage, "key": key, **result})
+
+    def read_result(self, stage: str, key: str) -> dict[str, Any] | None:
+        """What :meth:`write_result` wrote; None where the stage is not finished.
+
+        Raises:
+            TokzooError: it is damaged, or another stage's.
+        """
+        path = self.stage(stage, key) / DONE
+        if not path.is_file():
+            return None
+        with reading(path, "the result of this stage", ValueError, mend="run the cell again with tokzoo run"):
+            result = read_checked(path)
+            whose = {"stage": result.pop("stage", None), "key": result.pop("key", None)}
+            if whose != {"stage": stage, "key": key}:
+                raise ValueError("it is another's")
+            return result

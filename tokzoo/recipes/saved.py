@@ -1,7 +1,7 @@
 """What a saved model says of itself: its recipe and its images. No torch here, and no weight is read."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -10,7 +10,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.specs import ImageSpec
-from tokzoo.data.files import expanded, known_hash, read_json, reading, write_json
+from tokzoo.data.checked_json import read_checked, write_checked
+from tokzoo.data.files import expanded, known_hash, reading
 from tokzoo.data.run_folder import CellFolder
 from tokzoo.recipes.mistakes import REFERENCE
 
@@ -44,11 +45,17 @@ class SavedModel:
     recipe: Mapping[str, Any]
     image: ImageSpec
     classes: int | None
+    _hashes: dict[str, str] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of its weights."""
-        return known_hash(self.folder / self.files[1])
+        """The SHA-256 of its weights, as they were when this was first asked."""
+        return self._hash(self.files[1])
+
+    def _hash(self, name: str) -> str:
+        if name not in self._hashes:
+            self._hashes[name] = known_hash(self.folder / name)
+        return self._hashes[name]
 
     def identity(self) -> str:
         """What results depend on: its weights."""
@@ -65,7 +72,7 @@ class SavedModel:
         if not path.is_file() or not (folder / cls.files[1]).is_file():
             raise TokzooError(f"{folder}: not a saved {cls.what} ({' and '.join(cls.files)} expected)")
         with reading(path, f"the description of a saved {cls.what}", ValueError, KeyError, TypeError):
-            found = read_json(path)
+            found = read_checked(path)
             if found["format"] != cls.format:
                 raise TokzooError(f"{path}: format {found['format']!r}; this reads {cls.format}")
             image = ImageSpec(found["image"]["channels"], tuple(found["image"]["size"]))
@@ -92,7 +99,7 @@ class SavedModel:
         """Write the description into the folder."""
         image = asdict(self.image)
         content = {"format": self.format, "recipe": self.recipe, "image": image, "classes": self.classes}
-        write_json(self.folder / self.files[0], content)
+        write_checked(self.folder / self.files[0], content)
 
     def published(self, places: bool = True) -> str:
         """Its folder; without ``places``, the hash of its weights."""
@@ -127,7 +134,7 @@ class Saved(SavedModel):
     @property
     def regularizers_fingerprint(self) -> str:
         """The SHA-256 of what its regularizers learned."""
-        return known_hash(self.folder / REGULARIZERS)
+        return self._hash(REGULARIZERS)
 
     def trained_roles(self) -> tuple[str, ...]:
         """``regularizers.ROLE`` for each regularizer, if what they learned was saved."""

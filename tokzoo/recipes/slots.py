@@ -1,7 +1,7 @@
 """A component in its place in a recipe or a track."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -30,6 +30,7 @@ class Slot:
     entry: Entry
     config: ComponentConfig
     weights: SavedAR | None = None
+    _hashes: dict[str, str | None] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def use(self) -> str:
@@ -57,17 +58,17 @@ class Slot:
     def hashes(self) -> dict[str, str | None]:
         """Instead of the path of a file whose content counts, what it contains.
 
-        What was published, or saved with a trained tokenizer, holds the hash already.
+        What was published, or saved with a trained tokenizer, holds the hash already. Of a file, what it contained
+        when this was first asked: what a cell is must not change while it runs.
 
         Raises:
             TokzooError: such a file is missing.
         """
-        hashes: dict[str, str | None] = {}
-        for name in sorted(self.config.contents):
+        for name in sorted(self.config.contents - self._hashes.keys()):
             path = getattr(self.config, name)
             with reading(f"{self.kind} '{self.use}': {name}: {path}", mend="give the path of the file"):
-                hashes[name] = None if path is None else _hash_of(str(path))
-        return hashes
+                self._hashes[name] = None if path is None else _hash_of(str(path))
+        return dict(self._hashes)
 
     def parts(self) -> list["Slot"]:
         """The components its config refers to, in the order of the fields."""

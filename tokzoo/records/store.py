@@ -18,9 +18,13 @@ class RecordStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    def path(self, record: Record) -> Path:
+        """A record's file, there or not."""
+        return self.folder / f"{record.id}.json"
+
     def add(self, record: Record) -> Path:
         """Write a record. One with the same id that is there already stays, unless it is damaged."""
-        path = self.folder / f"{record.id}.json"
+        path = self.path(record)
         try:
             _read(path)
         except TokzooError:

@@ -4,15 +4,14 @@ Randomness needs no state: the loop seeds torch's generators from (seed, step), 
 of the step. So a checkpoint is tensors and a step number.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from tokzoo.assembly.weights import save_weights
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.data.tensors import load_tensors, save_tensors
 
 FORMAT = "tokzoo.checkpoint/1"
 
@@ -30,25 +29,25 @@ class Checkpoint:
     def save(self, path: Path) -> None:
         """Write it to ``path``, replacing an older one only once this one is whole."""
         tensors = {f"{part}/{name}": tensor for part, named in self.parts.items() for name, tensor in named.items()}
-        save_weights(tensors, path, {"tokzoo": json.dumps({"format": FORMAT, "step": self.step})})
+        save_tensors(tensors, path, {"format": FORMAT, "step": self.step})
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint | None":
-        """Read a checkpoint into CPU memory; None where there is none, or it cannot be read."""
+        """Read a checkpoint into CPU memory; None where there is none.
+
+        Raises:
+            TokzooError: it is damaged, or of another format.
+        """
         if not path.is_file():
             return None
-        try:
-            with safe_open(path, framework="pt") as file:
-                about = json.loads(file.metadata()["tokzoo"])
-                if about["format"] != FORMAT:
-                    return None
-                parts: Parts = {}
-                for key in file.keys():  # noqa: SIM118 - not a mapping
-                    part, _, name = key.partition("/")
-                    parts.setdefault(part, {})[name] = file.get_tensor(key)
-                return cls(int(about["step"]), parts)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-            return None
+        tensors, about = load_tensors(path, "a whole checkpoint")
+        if about.get("format") != FORMAT:
+            raise TokzooError(f"{path}: not a checkpoint that this version of tokzoo reads")
+        parts: Parts = {}
+        for key, tensor in tensors.items():
+            part, _, name = key.partition("/")
+            parts.setdefault(part, {})[name] = tensor
+        return cls(int(about["step"]), parts)
 
     @torch.no_grad()
     def restore(self, live: Parts) -> bool:

@@ -23,13 +23,16 @@ class EventLog:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log; a last line that a killed writer left unfinished is left out."""
+    """The lines of a log; one that is damaged, or that a killed writer left unfinished, is left out."""
     if not path.is_file():
         return []
-    lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            break
-    return lines
+    texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line for text in texts if (line := _line(text))]
+
+
+def _line(text: str) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("step"), int) else None

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokzoo.contracts.errors import Interrupted
+from tokzoo.contracts.errors import Interrupted, TokzooError, describe
 from tokzoo.contracts.outputs import Progress
 from tokzoo.data.run_folder import CHECKPOINT, EVENTS
 from tokzoo.data.seeding import derive_seed
@@ -39,6 +39,7 @@ class RunContext:
         accumulate: into how many parts a batch is cut, whose gradients are added: less memory. Terms that look at a
             batch as a whole (entropy, batch norm) then look at its parts.
         report: called with each log event.
+        tell: called with what a person should know of, a line each.
         stopping: asked at each log interval whether to save and stop.
     """
 
@@ -47,6 +48,7 @@ class RunContext:
     checkpoint_seconds: float = 30.0
     accumulate: int = 1
     report: Callable[[dict[str, Any]], None] = lambda event: None
+    tell: Callable[[str], None] = lambda line: None
     stopping: Callable[[], bool] = lambda: False
 
 
@@ -177,9 +179,16 @@ class Trainer:
         return parts
 
     def _restore(self) -> int:
-        """Go back to the last checkpoint; one that cannot be read, or is of another model, counts for nothing."""
-        checkpoint = Checkpoint.load(self._path)
-        if checkpoint is None or checkpoint.step > self.budget.steps or not checkpoint.restore(self._parts()):
+        """Go back to the last checkpoint; one that is damaged, or of another model, counts for nothing."""
+        try:
+            checkpoint = Checkpoint.load(self._path)
+        except TokzooError as error:
+            self.context.tell(f"begins anew: {describe(error)}")
+            return 0
+        if checkpoint is None:
+            return 0
+        if checkpoint.step > self.budget.steps or not checkpoint.restore(self._parts()):
+            self.context.tell(f"begins anew: {self._path}: a checkpoint of another model")
             return 0
         self.context.report({"step": checkpoint.step, "total": self.budget.steps, "resumed": True})
         return checkpoint.step

@@ -16,6 +16,7 @@ from tokzoo.assembly.released import import_checkpoint
 from tokzoo.assembly.tokenizer import Tokenizer
 from tokzoo.cli.checkpoints import export, import_
 from tokzoo.contracts.specs import ImageSpec
+from tokzoo.data.tensors import save_tensors
 from tokzoo.recipes.load import load_recipe
 from tokzoo.recipes.saved import REGULARIZERS, WEIGHTS
 from tokzoo.registry.plugins import load_registry
@@ -109,7 +110,7 @@ def test_what_such_files_keep_nowhere_is_told(released, recipe, tmp_path):
     torch.save(released, tmp_path / "released.pt")
     bring(tmp_path / "released.pt", recipe, tmp_path / "ours")
     path = tmp_path / "ours" / REGULARIZERS
-    save_file({**load_file(path), "adversarial.mean_of_real": torch.zeros(())}, path)
+    save_tensors({**load_file(path), "adversarial.mean_of_real": torch.zeros(())}, path)
     said = call("export", "gigatok", "--tokenizer", tmp_path / "ours", "-o", tmp_path / "back.pt")
     assert "not written, for such files have no place for it: regularizers.adversarial" in said
 

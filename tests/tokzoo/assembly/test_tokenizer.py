@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from tokzoo import Config, Progress, StepContext, Tokenizer, TokzooError
+from tokzoo.data.checked_json import read_checked, write_checked
+from tokzoo.data.tensors import save_tensors
 from tokzoo.recipes.saved import DESCRIPTION, WEIGHTS
 from tokzoo.registry.catalogue import Catalogue
 
@@ -215,12 +217,20 @@ def test_tied_weights_are_saved(make_tokenizer, registry, tmp_path, images):
 
 
 def edit(path, **changes):
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    write_checked(path, {**read_checked(path), **changes})
+
+
+def flip(path, at):
+    """Another bit in one byte."""
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
 
 
 def replace_weights(folder, **changes):
     weights = load_file(folder / WEIGHTS)
-    save_file({name: tensor for name, tensor in {**weights, **changes}.items() if tensor is not None}, folder / WEIGHTS)
+    changed = {name: tensor for name, tensor in {**weights, **changes}.items() if tensor is not None}
+    save_tensors(changed, folder / WEIGHTS)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +245,11 @@ def replace_weights(folder, **changes):
         (lambda f: (f / DESCRIPTION).write_text("{}"), "not the description of a saved tokenizer"),
         (lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:999]), "not a whole file of weights"),
         (lambda f: (f / WEIGHTS).write_bytes(b""), "not a whole file of weights"),
+        (lambda f: flip(f / WEIGHTS, -1), r"not a whole file of weights \(it is not what was written\)"),
+        (
+            lambda f: (f / DESCRIPTION).write_text((f / DESCRIPTION).read_text().replace('"heads": 2', '"heads": 4')),
+            r"not the description of a saved tokenizer \(it is not what was written\)",
+        ),
         (lambda f: replace_weights(f, **{"quantizer.codebook": torch.zeros(17, 4)}), "of another model.*codebook"),
         (lambda f: replace_weights(f, **{"quantizer.codebook": None}), "of another model.*codebook"),
         (lambda f: replace_weights(f, **{"quantizer.more": torch.zeros(1)}), "of another model.*quantizer.more"),
@@ -263,9 +278,8 @@ def test_component_that_is_not_installed(saved, registry, tmp_path):
 def test_a_regularizer_that_is_not_known_here_does_not_matter(saved, registry, tmp_path, images):
     saved.save(tmp_path / "saved")
     description = tmp_path / "saved" / "tokenizer.json"
-    content = json.loads(description.read_text())
-    content["recipe"]["regularizers"] = {"mine": {"use": "somebody/loss", "weight": 2.0}}
-    description.write_text(json.dumps(content))
+    recipe = read_checked(description)["recipe"]
+    edit(description, recipe={**recipe, "regularizers": {"mine": {"use": "somebody/loss", "weight": 2.0}}})
     loaded = Tokenizer.load(tmp_path / "saved", registry)
     assert torch.equal(loaded.encode(images), saved.eval().encode(images))
     assert not loaded.recipe.regularizers
@@ -278,7 +292,7 @@ class Steps(Config):
 def test_how_it_draws_is_kept_where_a_regularizer_is_not_known(saved, registry, tmp_path, monkeypatch):
     monkeypatch.setattr(type(saved.recipe.decoder.config), "sampler", Steps)
     description = tmp_path / "saved" / DESCRIPTION
-    recipe = json.loads(description.read_text())["recipe"]
+    recipe = read_checked(description)["recipe"]
     edit(
         description, recipe={**recipe, "regularizers": {"mine": "somebody/loss"}, "sampler": {"decoder": {"steps": 7}}}
     )

@@ -1,6 +1,5 @@
 """What the cache does with results that other code made."""
 
-import json
 import os
 import sys
 
@@ -12,6 +11,7 @@ from tokzoo.bench.cache import Result, StageCache
 from tokzoo.bench.provenance import check_loaded, code_of
 from tokzoo.bench.stages import CellStage, Stage
 from tokzoo.contracts.errors import TokzooError
+from tokzoo.data.checked_json import read_checked, write_checked
 from tokzoo.data.run_folder import DONE, RunFolder
 from tokzoo.registry.source import Source
 
@@ -167,7 +167,7 @@ def test_a_result_that_another_run_replaced_is_not_taken_for_ones_own(tmp_path, 
     def replace(cell, event):
         if event.get("stage") == moment and event.get("state") == "done":
             (done,) = (tmp_path / "runs").glob(f"cache/tokenizer/*/{DONE}")
-            done.write_text(json.dumps({**json.loads(done.read_text()), "count": 7}))
+            write_checked(done, {**read_checked(done), "count": 7})
 
     (outcome,) = bench.run(cells, replace)
     assert outcome.record.status == "failed"

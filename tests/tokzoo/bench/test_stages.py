@@ -1,5 +1,7 @@
 """The table of stages."""
 
+from dataclasses import replace
+
 import pytest
 
 import tokzoo
@@ -67,6 +69,17 @@ def test_which_codes_are_learned_makes_no_other_tokenizer_and_another_probe(regi
     plain, live = cell_of(registry), cell_of(registry, "track.probe.codes=live")
     assert {name for name, key in keys(plain).items() if keys(live)[name] == key} == {"tokenizer", "reconstruction"}
     assert plain.probe.identity() != live.probe.identity()
+
+
+def test_a_cell_s_folder_can_have_its_name_however_long_those_of_recipe_and_track_are(registry):
+    cell = cell_of(registry)
+    long = [replace(cell, recipe=cell.recipe.model_copy(update={"name": "x" * 300}), seed=seed) for seed in (0, 10**9)]
+    ids = [each.id for each in long]
+    assert [len(each.encode()) for each in ids] == [200, 200]
+    assert ids[0].endswith(f"--s0--{ids[0][-8:]}")
+    assert ids[0][-8:] != ids[1][-8:]
+    track = cell.track.model_copy(update={"name": "é" * 300})
+    assert len(replace(cell, track=track).id.encode()) in (199, 200)
 
 
 def test_a_metric_of_a_stage_that_there_is_not_is_told_before_anything_runs(registry):

@@ -119,10 +119,10 @@ def test_the_file_says_what_made_it(tmp_path, photos, folder):
     path = tmp_path / "codes.safetensors"
     call("encode", photos / "0.png", photos / "more" / "7.jpg", photos / "0.png", "-o", path, "--tokenizer", folder)
     with safe_open(path, framework="pt") as file:
-        about = file.metadata()
+        about = json.loads(file.metadata()["tokzoo"])
         assert file.get_tensor("codes").shape == (2, 16)
     assert about["format"] == "tokzoo.codes/1"
-    assert json.loads(about["files"]) == ["0.png", "more/7.jpg"]
+    assert about["files"] == ["0.png", "more/7.jpg"]
     assert about["recipe"] == "tiny"
     assert about["recipe_hash"] == content_hash(Tokenizer.load(folder).recipe.tokenizer_identity())
     assert len(about["weights"]) == 64
@@ -195,7 +195,7 @@ def test_a_disk_that_is_full_is_told(tmp_path, photos, folder, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "anything")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    monkeypatch.setattr("tokzoo.data.codes.save_file", full)
+    monkeypatch.setattr("tokzoo.data.tensors.save_file", full)
     said = "cannot be written (No space left on device)"
     arguments = ["--tokenizer", folder, "-o", tmp_path / "new"]
     assert fails("encode", photos, *arguments) == f"{tmp_path / 'new'}: {said}"
@@ -228,12 +228,17 @@ def test_files_that_hold_no_codes_are_told(tmp_path, photos, folder):
     (tmp_path / "text").write_text("no codes")
     (tmp_path / "cut").write_bytes((tmp_path / "codes").read_bytes()[:-10])
     save_file({"codes": whole.codes}, tmp_path / "bare")
+    shutil.copy(folder / "tokenizer.safetensors", tmp_path / "weights")
+    content = (tmp_path / "codes").read_bytes()
+    (tmp_path / "flipped").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     CodesFile(whole.codes, whole.names[1:], whole.maker).save(tmp_path / "short")
     for name, words in (
         ("gone", "No such file"),
         ("text", "not a whole file of codes"),
         ("cut", "not a whole file of codes"),
-        ("bare", "not a file of codes (format None, expected tokzoo.codes/1)"),
+        ("bare", "not a whole file of codes (it was not written by tokzoo)"),
+        ("weights", "not a file of codes (format None, expected tokzoo.codes/1)"),
+        ("flipped", "not a whole file of codes (it is not what was written)"),
         ("short", "10 names of 11 pictures"),
     ):
         message = fails("decode", tmp_path / name, "-o", tmp_path / "out", "--tokenizer", folder)

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.data.files import write_json
+from tokzoo.data.run_folder import RunFolder
 from tokzoo.records.finder import find_ar, find_tokenizer
 from tokzoo.records.schema import make_record
 from tokzoo.records.store import RecordStore
@@ -13,14 +13,14 @@ from tokzoo.records.store import RecordStore
 
 def trained(runs, key, age=0):
     """A finished tokenizer stage, so many seconds old."""
-    folder = runs / "cache" / "tokenizer" / key
-    write_json(folder / "done.json", {})
+    RunFolder(runs).write_result("tokenizer", key, {})
+    folder = RunFolder(runs).stage("tokenizer", key)
     os.utime(folder / "done.json", (1e9 - age, 1e9 - age))
     return folder
 
 
 def cell(runs, name, key, **about):
-    write_json(runs / "cells" / name / "cell.json", {**about, "stages": {"tokenizer": key}})
+    RunFolder(runs).cell(name).write(about, {"tokenizer": key})
 
 
 def test_by_its_cell(tmp_path):
@@ -38,14 +38,17 @@ def test_by_its_cell(tmp_path):
     (runs / "cells" / "tiny--s1" / "cell.json").write_text("[")
     with pytest.raises(TokzooError, match="not a cell's description"):
         find_tokenizer("tiny--s1", runs)
+    (folder / "done.json").write_text((folder / "done.json").read_text().replace("abc", "abd"))
+    with pytest.raises(TokzooError, match=r"abc/done\.json: not the result of this stage .*; run the cell again"):
+        find_tokenizer("tiny--s0", runs)
 
 
 def test_an_ar_model_by_its_folder_or_its_cell(tmp_path):
     folder = tmp_path / "cache" / "ar" / "abc"
-    write_json(tmp_path / "cells" / "tiny--s0" / "cell.json", {"stages": {"tokenizer": "t", "ar": "abc"}})
+    RunFolder(tmp_path).cell("tiny--s0").write({}, {"tokenizer": "t", "ar": "abc"})
     with pytest.raises(TokzooError, match="cell tiny--s0: its AR model is not in"):
         find_ar("tiny--s0", tmp_path)
-    write_json(folder / "done.json", {})
+    RunFolder(tmp_path).write_result("ar", "abc", {})
     for name in ("tiny--s0", str(tmp_path / "cells" / "tiny--s0"), str(folder)):
         assert find_ar(name, tmp_path) == folder
     cell(tmp_path, "continuous--s0", "t")

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.data.files import write_json
+from tokzoo.data.run_folder import RunFolder
 from tokzoo.records.runs import FEW, MANY, Runs
 from tokzoo.records.schema import Failure, MetricValue, Named
 from tokzoo.records.store import RecordStore
@@ -80,8 +80,8 @@ def test_where_nothing_is_called_so_it_is_told_what_there_is(write, tmp_path):
 
 def test_a_run_is_found_by_its_cell_and_a_cell_without_a_record_is_told(write, tmp_path):
     write()
-    write_json(tmp_path / "cells" / "mine--s0" / "cell.json", {"stages": {"tokenizer": "k"}})
-    write_json(tmp_path / "cells" / "mine--s1" / "cell.json", {"stages": {"tokenizer": "other"}})
+    RunFolder(tmp_path).cell("mine--s0").write({}, {"tokenizer": "k"})
+    RunFolder(tmp_path).cell("mine--s1").write({}, {"tokenizer": "other"})
     runs = Runs(tmp_path)
     assert [folder.name for folder in runs.named("mine--s0").folders] == ["mine--s0"]
     assert runs.named(str(tmp_path / "cells" / "mine--s0")) is runs.named("mine")

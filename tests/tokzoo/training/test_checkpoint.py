@@ -1,8 +1,9 @@
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
+from tokzoo.contracts.errors import TokzooError
+from tokzoo.data.tensors import save_tensors
 from tokzoo.training.checkpoint import Checkpoint, module_state
 
 
@@ -70,10 +71,23 @@ def test_other_tensors_are_left_alone(change):
 def test_what_is_no_checkpoint(tmp_path):
     path = tmp_path / "c.safetensors"
     assert Checkpoint.load(path) is None
-    tensors = {"module/a": torch.zeros(1)}
-    for metadata in (None, {"tokzoo": "no json"}, {"tokzoo": "7"}, {"tokzoo": '{"format": "tokzoo.checkpoint/99"}'}):
-        save_file(tensors, path, metadata=metadata)
-        assert Checkpoint.load(path) is None
+    save_tensors({"module/a": torch.zeros(1)}, path, {"format": "tokzoo.checkpoint/99"})
+    with pytest.raises(TokzooError, match=r"c\.safetensors: not a checkpoint that this version of tokzoo reads"):
+        Checkpoint.load(path)
+
+
+@pytest.mark.parametrize("part", [b'"step\\": 10', b'"shape":[6]', bytes(torch.arange(6.0).numpy())])
+def test_one_changed_byte_is_noticed(tmp_path, part):
+    path = tmp_path / "c.safetensors"
+    Checkpoint(10, {"module": {"a": torch.arange(6.0)}}).save(path)
+    content = bytearray(path.read_bytes())
+    at = content.index(part) + len(part) - 2
+    for bit in range(8):
+        content[at] ^= 1 << bit
+        path.write_bytes(content)
+        with pytest.raises(TokzooError, match=r"c\.safetensors: not a whole checkpoint"):
+            Checkpoint.load(path)
+        content[at] ^= 1 << bit
 
 
 def test_tensors_in_shared_memory(tmp_path):
