@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tokzoo.contracts.text import printable
+
 Observe = Callable[[str, dict[str, Any]], None]
 PLAIN_SECONDS = 10.0
 
@@ -70,7 +72,7 @@ class _Plain:
             return f"{event['stage']} {event['step']}/{event['total']}  {_losses(event)}  {speed}"
         if kind in ("note", "failed", "interrupted"):
             where = event["stage"] if kind == "note" else f"{kind} in {event['stage']}:"
-            return f"{where} {event['message']}"
+            return f"{where} {printable(event['message'])}"
         return kind if kind in ("cached", "finished") else ""
 
 
@@ -105,7 +107,7 @@ class _Table:
                 steps = f"{event['step']}/{event['total']}"
                 row = [steps, _losses(event), f"{event['images_per_s']:.0f}", f"{left:.0f} s" if left else ""]
             elif event["kind"] in ("failed", "interrupted"):
-                row[1] = str(event["message"]).splitlines()[0]
+                row[1] = printable(event["message"]).partition("\n")[0]
             stage = event.get("stage", "") if event["kind"] in ("step", "stage") else event["kind"]
             table.add_row(Text(self.labels[name]), stage, *map(Text, row))
         return table
