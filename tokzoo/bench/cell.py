@@ -49,7 +49,7 @@ class Cell:
     @property
     def id(self) -> str:
         """Its folder's name: readable, and distinct wherever its content is."""
-        name = re.sub(r"[^A-Za-z0-9.]+", "-", self.recipe.name).strip("-")
+        name = re.sub(r"[^A-Za-z0-9.]+", "-", self.recipe.name).strip("-") or "recipe"
         digest = content_hash([self.recipe_hash, self.track_hash, self.seed], 8)
         end = f"--s{self.seed}--{digest}"
         # The digest tells it from others: of two long names the beginnings will do.

@@ -79,6 +79,12 @@ def test_everything_that_does_not_fit_is_told_at_once(registry):
     assert str(error.value).count("does not fit together") == 2
 
 
+def test_a_cell_of_a_name_that_no_folder_has_is_called_a_recipe(registry):
+    changes = Changes.parse(["name=模型"])
+    (cell,) = make_cells(make_plan(Request((TINY,), changes, TRACK), registry), registry)
+    assert cell.id.startswith("recipe--tiny@1+"), "no dash, by which an option would begin"
+
+
 def test_a_doubt_is_told_once(registry):
     changes = Changes.parse(["regularizers.entropy.start=40"])
     cells = make_cells(make_plan(Request((TINY,), changes, TRACK, seeds=(0, 1)), registry), registry)
@@ -136,7 +142,7 @@ def test_a_component_that_cannot_say_its_doubts_is_named(registry, monkeypatch):
 
 def test_a_device_is_one_of_three():
     check_device("cpu")
-    with pytest.raises(TokzooError, match="device 'gpu': unknown; did you mean 'cpu'"):
+    with pytest.raises(TokzooError, match="device 'gpu': unknown; did you mean 'cuda'"):
         check_device("gpu")
 
 
