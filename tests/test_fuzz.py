@@ -12,14 +12,16 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from tokzoo.leaderboard.render import print_table, to_json
 
 from tests.conftest import ROOT
 from tokzoo.bench.cell import warnings
 from tokzoo.bench.plan import MOST_SEEDS, Request, make_cells, make_plan, parse_seeds, split
 from tokzoo.bench.stages import stages_of
 from tokzoo.contracts.errors import TokzooError
+from tokzoo.leaderboard import formats
 from tokzoo.leaderboard.rows import build_tables
+from tokzoo.leaderboard.terminal import print_tables
+from tokzoo.leaderboard.values import choose, plain
 from tokzoo.recipes.explain import explain_recipe, explain_track
 from tokzoo.recipes.load import Axis, Changes, load_recipe, load_suite, load_track
 from tokzoo.records.schema import make_record, stored_id
@@ -213,11 +215,12 @@ def test_records(cases, tmp_path):
             records, problems = store.read()
             assert len(records) + len(problems) == 1
             assert all(problem.isprintable() for problem in problems)
+            tables = build_tables([*records, GOOD])
             shown = io.StringIO()
-            for table in build_tables([*records, GOOD]):
-                json.dumps(to_json(table)).encode()
-                print_table(table, Console(file=shown, width=80))
+            print_tables(choose(tables), Console(file=shown, width=80))
             shown.getvalue().encode()
+            for write in (formats.json, formats.csv, formats.markdown, formats.latex):
+                write([plain(table) for table in tables]).encode()
         finally:
             (tmp_path / f"{name}.json").unlink()
 
