@@ -14,6 +14,7 @@
         /records/ID.json
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,7 @@ class CellFolder:
 
     def is_there(self) -> bool:
         """Whether this is a cell's folder."""
-        return (self.path / CELL).is_file()
+        return os.path.isfile(self.path / CELL)  # false of what no path can be, where pathlib raises
 
     def write(self, cell: dict[str, Any], stages: dict[str, str]) -> None:
         """Write what the cell is (its dump) and the keys of its stages."""

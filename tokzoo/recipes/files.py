@@ -1,5 +1,6 @@
 """Files of recipes, tracks and suites: found by name or path, and laid over what they extend."""
 
+import os
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -25,10 +26,8 @@ def is_file(name: str) -> bool:
 
 def is_saved(name: str) -> bool:
     """Whether a name is the path of the folder of a saved tokenizer, or of a cell, which stands for its own."""
-    try:
-        return (Path(name) / DESCRIPTION).is_file() or CellFolder(Path(name)).is_there()
-    except (OSError, ValueError):  # longer than a path may be, or with a NUL in it
-        return False
+    # False of what no path can be, where pathlib raises.
+    return os.path.isfile(os.path.join(name, DESCRIPTION)) or CellFolder(Path(name)).is_there()
 
 
 def read(what: str, name: str, registry: Registry) -> tuple[Path, Tree]:

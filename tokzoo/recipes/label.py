@@ -33,16 +33,21 @@ def label(recipe: Recipe, changes: Iterable[Override]) -> str:
     Only the last name of a path is said, and nothing of where things lie on this machine.
     """
     told: dict[str, str] = {}
-    for key, value in sorted(changes, key=lambda change: change[0]):
+    # A component before what is said of it.
+    for key, value in sorted(changes, key=lambda change: _told_as(change[0])):
         kind = _kind(recipe, key)
         if kind != "place" and key not in (("name",), ("summary",)):
-            told[".".join(key[:-1] if key[-1] == "use" else key)] = short(value, path=kind is not None)
+            told[".".join(_told_as(key))] = short(value, path=kind is not None)
     if not told:
         return recipe.name
     said = " ".join(f"{key}={_cut(text)}" for key, text in told.items())
     if len(said) > LONGEST:
         said = f"{len(told)} changes ({content_hash(told, 8)})"
     return printable(f"{_cut(recipe.name, LONGEST_NAME - LONGEST - 1)} {said}")
+
+
+def _told_as(key: Key) -> Key:
+    return key[:-1] if key[-1] == "use" else key
 
 
 def _kind(recipe: Recipe, key: Key) -> str | None:

@@ -1,5 +1,6 @@
 """Finding the model that a name means: a folder, a cell, a recipe or a record. No torch here."""
 
+import os
 from pathlib import Path
 
 from tokzoo.contracts.errors import TokzooError, suggest
@@ -19,7 +20,7 @@ def find_tokenizer(text: str, out: Path) -> Path:
         TokzooError: none of these or several, or its tokenizer is not trained yet.
     """
     run, folder = RunFolder(out), Path(text)
-    if folder.is_dir():
+    if os.path.isdir(folder):
         cell = CellFolder(folder)
         return cell.trained("tokenizer") if cell.is_there() else folder
     if run.cell(text).is_there():
@@ -40,10 +41,10 @@ def find_ar(text: str, out: Path) -> Path:
         TokzooError: neither, or it is not trained yet.
     """
     run, folder = RunFolder(out), Path(text)
-    cell = CellFolder(folder) if folder.is_dir() else run.cell(text)
+    cell = CellFolder(folder) if os.path.isdir(folder) else run.cell(text)
     if cell.is_there():
         return cell.trained("ar")
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return folder
     known = [each.name for each in run.all_cells()]
     raise TokzooError(f"AR model '{text}': no folder, and no cell under {out}; {suggest(text, known)}")

@@ -18,6 +18,7 @@ from tokzoo.recipes.tree import Tree
         (["quantizer=fsq"], "base quantizer=fsq"),
         (["quantizer.use=fsq"], "base quantizer=fsq"),
         (["quantizer={use: fsq}", "quantizer.levels=[5, 5]"], "base quantizer=fsq quantizer.levels=[5, 5]"),
+        (["quantizer.levels=[5, 5]", "quantizer.use=fsq"], "base quantizer=fsq quantizer.levels=[5, 5]"),
         (["quantizer={use: fsq, levels: [5, 5]}"], "base quantizer={use: fsq, levels: [5, 5]}"),
         (["quantizer={use: fsq, levels: [5, 5, 5, 5, 5]}"], "base quantizer={use: fsq, levels: [5, 5, 5, 5,…"),
         (["train.tokenizer.lr=2e-3", "quantizer.codes=128"], "base quantizer.codes=128 train.tokenizer.lr=0.002"),
