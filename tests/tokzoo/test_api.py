@@ -166,7 +166,7 @@ def test_a_grid_of_python_values_and_a_failing_cell(folder, options):
     assert not found.ok
     assert [record.status for record in found.records] == ["ok", "failed"]
     (failed,) = found.failed
-    assert failed.failure.message == "RuntimeError: no such luck"
+    assert failed.failure.message == "regularizer 'broken' (plugin script): RuntimeError: no such luck"
     assert "extra=broken" in failed.recipe.name
     assert "no such luck" in str(found)
     frame = found.frame()
@@ -226,15 +226,14 @@ def test_a_mistake_is_told_in_one_message(tmp_path, what, given, told):
     assert not (tmp_path / "runs").exists()
 
 
-def test_what_may_not_be_meant_and_broken_plugins_are_warnings(folder, options, done):
+def test_what_may_not_be_meant_is_a_warning_and_a_broken_plugin_an_error(folder, options, done):
+    changes = {**SHORT, "track.dataset.root": str(folder / "fashion"), "regularizers.entropy.start": 10}
+    with pytest.warns(UserWarning, match="regularizers.entropy never acts"):
+        tokzoo.run(TINY, changes=changes, components=[Sign], **options)
     bad = folder / "bad.py"
     bad.write_text("raise RuntimeError('not today')\n")
-    changes = {**SHORT, "track.dataset.root": str(folder / "fashion"), "regularizers.entropy.start": 10}
-    with (
-        pytest.warns(UserWarning, match=r"plugin bad .* is left out: RuntimeError: not today"),
-        pytest.warns(UserWarning, match="regularizers.entropy never acts"),
-    ):
-        tokzoo.run(TINY, changes=changes, components=[Sign], plugins=[bad], **options)
+    with pytest.raises(TokzooError, match=r"bad.py: RuntimeError: not today"):
+        tokzoo.run(TINY, changes=changes, plugins=[bad], **options)
 
 
 def test_a_tokenizer_of_a_component_that_is_not_there_names_it_in_a_line(done, tokzoo):

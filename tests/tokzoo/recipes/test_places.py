@@ -62,12 +62,17 @@ class Judge(tokzoo.MetricConfig):
 def test_tracks_and_recipes_hold_no_path_of_a_metric_a_probe_or_a_teacher(zoo, tmp_path, with_component):
     here, there = write(tmp_path / "here", "one"), write(tmp_path / "there", "one")
     with_component("metric", "judge", Judge)
-    tracks = [zoo.track(f"metrics=[psnr, {{use: judge, weights: {path}}}]") for path in (here, there)]
+
+    def on(path):
+        return zoo.track(f"metrics=[psnr, {{use: judge, weights: {path}}}]")
+
+    tracks = [on(here), on(there)]
     assert tracks[0].id == tracks[1].id
     assert "secret" not in canonical(tracks[0].dump(places=False))
     assert "secret" in canonical(tracks[0].dump())
-    there.write_text("two")
-    assert tracks[0].identity() != tracks[1].identity()
+    there.write_text("another")
+    assert tracks[0].identity() != on(there).identity()
+    assert tracks[0].identity() == tracks[1].identity(), "as it was when that track was made"
 
 
 def test_a_track_or_recipe_as_published_names_none_of_our_own_folders(tmp_path):

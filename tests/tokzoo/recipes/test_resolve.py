@@ -1,7 +1,6 @@
 """Mistakes are told with what, where and the nearest right thing; right values come out as they were meant."""
 
 import hashlib
-import json
 
 import pytest
 
@@ -9,7 +8,7 @@ import tokzoo
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.resolve import probe_of
 from tokzoo.recipes.resolver import Resolver
-from tokzoo.recipes.saved import DESCRIPTION, REGULARIZERS, WEIGHTS, Saved
+from tokzoo.recipes.saved import REGULARIZERS, WEIGHTS, Saved
 from tokzoo.recipes.tree import Tree
 from tokzoo.registry.catalogue import Entry
 from tokzoo.registry.plugins import load_registry
@@ -246,9 +245,9 @@ def test_training_may_start_from_a_saved_tokenizer(zoo, saved):
 
 def test_a_saved_tokenizer_is_run_by_its_folder_whoever_shaped_it(zoo, saved):
     saved("mine")
-    recipe = json.loads((zoo.folder / "mine" / DESCRIPTION).read_text())
-    recipe["recipe"]["regularizers"]["script"] = {"use": "of-a-script"}
-    (zoo.folder / "mine" / DESCRIPTION).write_text(json.dumps(recipe))
+    recipe = dict(Saved.read(zoo.folder / "mine").recipe)
+    recipe["regularizers"] = {**recipe["regularizers"], "script": {"use": "of-a-script"}}
+    Saved(zoo.folder / "mine", recipe, tokzoo.ImageSpec(3, (32, 32)), 10).write()
     judged = zoo.recipe(of="mine")
     assert judged.name == "base weights=mine"
     assert judged.weights.fingerprint == hashlib.sha256(b"weights").hexdigest()
