@@ -13,7 +13,7 @@ import pytest
 from conftest import in_process, write_small_fashion
 from filelock import FileLock
 
-from tokzoo.bench.job_file import JobFile
+from tokzoo.bench.job_file import JobFile, new_attempt
 from tokzoo.bench.worker import Worker
 
 
@@ -27,8 +27,8 @@ def made(tmp_path):
     """A bench, a cell of it, and the job of that cell."""
     write_small_fashion(tmp_path / "fashion")
     bench, (cell,) = in_process(tmp_path)
-    (job,) = bench._prepare([cell], 1)
-    return bench, cell, job
+    bench._describe(cell)
+    return bench, cell, bench._prepare(cell, new_attempt(), 1)
 
 
 def events(job):
@@ -48,7 +48,7 @@ def work(target, *arguments):
         (SystemExit("bye"), "SystemExit: bye"),
         (KeyboardInterrupt(), "KeyboardInterrupt: "),
         (Odd(), "Odd: it cannot be printed (ValueError)"),
-        (ValueError("\ud800"), "ValueError: \ud800"),
+        (ValueError("\ud800"), r"ValueError: \ud800"),
     ],
     ids=["exits", "is interrupted", "cannot be printed", "half of a surrogate pair"],
 )
