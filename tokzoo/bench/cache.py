@@ -43,8 +43,9 @@ class Result:
 
     @property
     def identity(self) -> str:
-        """The hash of what others can read of it."""
-        return content_hash({"values": self.values, "count": self.count, "files": self.files})
+        """The hash of what others can read of it, and of how it was run: under another torch it is another result."""
+        content = {"values": self.values, "count": self.count, "files": self.files, "execution": self.execution}
+        return content_hash(content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from pydantic.dataclasses import dataclass
 from tokzoo.contracts.configs import Config
 from tokzoo.contracts.errors import ONE_LINE, TokzooError
 from tokzoo.contracts.text import printable
+from tokzoo.data.checked_json import CHECKSUM, NotAsWritten, with_checksum, without_checksum
 from tokzoo.data.files import load_json
 from tokzoo.recipes.hashing import canonical, text_hash
 
@@ -121,7 +122,7 @@ class Record(Config):
         stages: the cache key of each stage.
         provenance: what made it (distributions, code stamps): in the id, and in the hash of no recipe, track or probe.
         not_applicable: stages this tokenizer has none of (a continuous quantizer has no codes).
-        observed: what varies from run to run: times, throughput, memory, host.
+        observed: what varies from run to run: times, throughput, memory, host; and ``sha256``, the hash of that.
     """
 
     schema_: Literal["tokzoo.record/1"] = Field("tokzoo.record/1", alias="schema")
@@ -197,6 +198,7 @@ def _id(texts: Mapping[str, str]) -> str:
 def make_record(**content: Any) -> Record:
     """A record with the id of its content."""
     data = Record(id="", **content).model_dump(mode="json", by_alias=True)
+    data["observed"] = with_checksum(data["observed"])
     data["id"] = stored_id(data)
     record = Record.model_validate(data)
     record._stored = data
@@ -240,6 +242,12 @@ def check_record(data: Any, where: str, source: Path | None = None, pool: Pool |
     if record.id != computed:
         claimed = printable(record.id, 100)
         raise TokzooError(f"{where}: its content has the id {computed}, not {claimed}: it was changed")
+    try:
+        # Nothing else says so: it is no part of the id. Records from before have no checksum.
+        if CHECKSUM in record.observed:
+            without_checksum(record.observed)
+    except NotAsWritten:
+        raise TokzooError(f"{where}: observed: it was changed") from None
     record._stored = data if source is None else source
     return record
 

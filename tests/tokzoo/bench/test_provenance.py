@@ -64,8 +64,9 @@ def test_what_was_made_from_another_result_is_made_anew(cache):
     finish(cache, tokenizer)
     finish(cache, codes, [tokenizer])
     assert all(found.result for found in cache.find_all([tokenizer, codes]).values())
-    finish(cache, tokenizer, values={"other": 1.0})
-    assert cache.find_all([tokenizer, codes])["codes"].why == "what it reads changed"
+    for other in ({"values": {"other": 1.0}}, {"execution": {"torch": "2.9", "threads": 2}}):
+        finish(cache, tokenizer, **other)
+        assert cache.find_all([tokenizer, codes])["codes"].why == "what it reads changed"
     cache.forget(tokenizer)
     assert cache.find_all([tokenizer, codes])["codes"].why == "what it reads is made anew"
 
