@@ -13,7 +13,7 @@ from typing import Any
 from tokzoo.bench.provenance import Code, code_of, has_changed, other_releases
 from tokzoo.bench.stages import CellStage
 from tokzoo.contracts.errors import TokzooError
-from tokzoo.data.files import file_hash, known_hash, reading
+from tokzoo.data.files import file_hash, is_as_written, reading
 from tokzoo.data.locks import locked
 from tokzoo.data.run_folder import DONE, LOCK, RunFolder
 from tokzoo.recipes.hashing import content_hash
@@ -133,9 +133,7 @@ class StageCache:
         if result is None:
             return False
         folder = self.path(stage)
-        return all(
-            (folder / name).is_file() and known_hash(folder / name) == digest for name, digest in result.files.items()
-        )
+        return all(is_as_written(folder / name, digest) for name, digest in result.files.items())
 
     def forget(self, stage: CellStage) -> None:
         """Make a stage unfinished, so that it is run again."""

@@ -284,6 +284,11 @@ def known_hash(path: Path) -> str:
     return _known_hash(path, found.st_size, found.st_mtime_ns)
 
 
+def is_as_written(path: Path, digest: str) -> bool:
+    """Whether a file is there and has that SHA-256."""
+    return path.is_file() and known_hash(path) == digest
+
+
 @lru_cache(maxsize=64)
 def _known_hash(path: Path, size: int, changed: int) -> str:
     return file_hash(path)

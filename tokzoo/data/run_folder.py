@@ -22,7 +22,7 @@ from typing import Any
 
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.data.checked_json import read_checked, write_checked
-from tokzoo.data.files import reading
+from tokzoo.data.files import is_as_written, reading
 
 CELL, LOG, EVENTS = "cell.json", "log.txt", "events.jsonl"
 DONE, EXECUTION, CHECKPOINT, LOCK = "done.json", "execution.json", "checkpoint.safetensors", "lock"
@@ -131,14 +131,21 @@ class RunFolder:
         """The folder of a trained model, by its stage and that stage's key; ``whose`` is for the message.
 
         Raises:
-            TokzooError: there is none, it is not trained yet, or what it left says that it is damaged.
+            TokzooError: there is none, it is not trained yet, or it is damaged.
         """
         what = "AR model" if stage == "ar" else stage
         if key is None:
             raise TokzooError(f"{whose}: has no {what}")
         folder = self.stage(stage, key)
-        if self.read_result(stage, key) is None:
+        result = self.read_result(stage, key)
+        if result is None:
             raise TokzooError(f"{whose}: its {what} is not in {folder}; run it (again) with tokzoo run")
+        for name, digest in result.get("files", {}).items():
+            if not is_as_written(folder / name, digest):
+                raise TokzooError(
+                    f"{whose}: its {what} is damaged: {folder / name} is not what was written; delete {folder}, and "
+                    "run it again with tokzoo run"
+                )
         return folder
 
     def write_result(self, stage: str, key: str, result: Mapping[str, Any]) -> None:

@@ -64,7 +64,7 @@ def _of_recipe(name: str, run: RunFolder) -> Path | None:
     if len(folders) > 1:
         names = ", ".join(cell.name for cell in newest.values())
         raise TokzooError(f"tokenizer '{name}': cells of this recipe differ in more than their seed; name one: {names}")
-    return folders.pop()
+    return next(iter(newest.values())).trained("tokenizer")
 
 
 def _of_record(start: str, run: RunFolder) -> Path | None:

@@ -125,6 +125,22 @@ def test_a_damaged_file_of_a_stage_is_told_and_made_again(short, copy):
     assert outcome.record.id == short[1]
 
 
+def test_a_damaged_tokenizer_is_refused_with_what_mends_it(short, copy):
+    path = copy("done", "cache/tokenizer/*/tokenizer.safetensors")
+    flip(path, -1)
+    for name in ("tiny", short[1]):
+        with pytest.raises(
+            TokzooError, match=r"its tokenizer is damaged: .*safetensors is not what was written"
+        ) as error:
+            tokzoo.load(name, out=short[0] / "copy")
+        assert f"delete {path.parent}, and run it again" in str(error.value)
+    with pytest.raises(TokzooError, match=r"not a whole file of weights \(it is not what was written\)"):
+        tokzoo.load(path.parent)
+    shutil.rmtree(path.parent)
+    assert again(short, "copy")[0].record.id == short[1]
+    tokzoo.load("tiny", out=short[0] / "copy")
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -251,5 +267,5 @@ def test_a_flipped_byte_anywhere_ends_in_the_same_record_and_codes_or_in_a_refus
         assert run(folder, "copy").record.id == record.id, where
         (found,), problems = RecordStore(folder / "copy" / "records").read()
         assert (found.id, problems) == (record.id, []), where
-        assert codes(folder, "copy") == right, where
+        assert codes(folder, "copy") in (right, None), where
     assert flips >= {"finished": 100, "interrupted": 50}[left]
