@@ -35,6 +35,8 @@ def as_images(given: Images, image: ImageSpec, like: Tensor) -> Tensor:
         given = np.stack([pixels_of(picture, image) for picture in pictures])
     images = _tensor(given)
     expected = (image.channels, *image.size)
+    if images is not None and images.shape[:1] == (0,):
+        raise TokzooError("expected at least one image, found none")
     known = images is not None and (images.is_floating_point() or images.dtype == torch.uint8)
     if images is None or not known or images.ndim != 4 or images.shape[1:] != expected:
         shape = ", ".join(map(str, expected))
@@ -51,8 +53,6 @@ def as_images(given: Images, image: ImageSpec, like: Tensor) -> Tensor:
 
 
 def _check_range(images: Tensor) -> None:
-    if not images.numel():
-        return
     low, high = (float(each) for each in images.aminmax())
     # Not the other way round: no comparison with NaN holds.
     if not (low >= -1 - SLACK and high <= 1 + SLACK):
@@ -65,6 +65,8 @@ def _check_range(images: Tensor) -> None:
 def as_codes(given: Codes, like: Tensor) -> Tensor | None:
     """Codes as int64, on the device of ``like``; None where they are not integers."""
     codes = _tensor(given)
+    if codes is not None and codes.shape[:1] == (0,):
+        raise TokzooError("expected the codes of at least one image, found none")
     if codes is None or codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
         return None
     return codes.to(like.device, torch.int64)

@@ -13,10 +13,10 @@ from tokzoo.bench.job_file import JobFile, new_attempt
 from tokzoo.bench.stages import CellStage, stages_of
 from tokzoo.bench.summary import failed_record, measured_record
 from tokzoo.bench.worker import Worker
-from tokzoo.contracts.errors import Broken, TokzooError, describe
+from tokzoo.contracts.errors import ONE_LINE, Broken, TokzooError, describe
 from tokzoo.contracts.executors import ENDS, Event, Executor, Job
 from tokzoo.contracts.guard import foreign_code
-from tokzoo.contracts.text import counted
+from tokzoo.contracts.text import counted, printable
 from tokzoo.data.files import file_hash, writing
 from tokzoo.data.run_folder import CellFolder, RunFolder
 from tokzoo.recipes.resolver import Resolver
@@ -250,8 +250,9 @@ def summary_lines(outcomes: Sequence[Outcome], bench: Bench) -> list[str]:
         if record is not None and record.status == "ok":
             lines.append(f"  {cell.id}: record {record.id}")
         elif record is not None:
+            failure = record.failure
             why = (
-                f" in {record.failure.stage}: {describe(TokzooError(record.failure.message))}" if record.failure else ""
+                f" in {failure.stage}: {printable(' '.join(failure.message.split()), 2 * ONE_LINE)}" if failure else ""
             )
             lines.append(f"  {cell.id}: {record.status}{why}, see {bench.folder(cell).log}")
     return lines

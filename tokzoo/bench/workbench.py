@@ -123,6 +123,7 @@ class Workbench:
             report=lambda event: self.report(stage, event),
             tell=lambda line: self.tell(stage, line),
             stopping=self.stopping,
+            result=f"{stage}/{self.stages[stage].key}",
         )
 
 

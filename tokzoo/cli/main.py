@@ -1,6 +1,7 @@
 """``tokzoo``: the command line."""
 
 import io
+import os
 import sys
 
 import typer
@@ -9,7 +10,7 @@ from tokzoo import __version__
 from tokzoo.cli import checkpoints, coding, compat, inspecting, leaderboard, plugins, running, runs
 from tokzoo.cli.common import print_json
 from tokzoo.cli.extending import add_plugin_commands
-from tokzoo.contracts.errors import TokzooError, message
+from tokzoo.contracts.errors import TokzooError, describe, message
 from tokzoo.contracts.guard import stop_on_signals
 from tokzoo.contracts.text import printable
 
@@ -81,10 +82,16 @@ def main() -> None:
     except TokzooError as error:
         typer.echo(f"error: {printable(message(error))}", err=True)
         sys.exit(2)
+    except OSError as error:  # of output above all: a full disk, a closed pipe
+        typer.echo(f"error: {describe(error)}", err=True)
+        # What could not be written is not tried again at the end.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        sys.exit(2)
 
 
 def _escape_what_the_encoding_has_not() -> None:
     """Where output is not UTF-8, print what it cannot hold as its escape: better than no output."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - it was closed by the caller
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

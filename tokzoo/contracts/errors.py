@@ -31,7 +31,7 @@ class Interrupted(TokzooError):
 
 
 class Escape(Exception):
-    """Code of a component raised SystemExit or KeyboardInterrupt, as if the process were its own."""
+    """Code of a component raised what would end the process, as if that were its own (SystemExit and the like)."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
@@ -39,6 +39,7 @@ class Escape(Exception):
 
 
 ONE_LINE = 300
+LONGEST_MESSAGE = 10_000
 
 
 def describe(error: BaseException, longest: int = ONE_LINE) -> str:
@@ -55,9 +56,10 @@ def describe(error: BaseException, longest: int = ONE_LINE) -> str:
 
 
 def message(error: BaseException) -> str:
-    """An error's message, whatever its class makes of being asked for it."""
+    """An error's message, whatever its class makes of being asked for it; of a very long one the beginning."""
     try:
-        return str(error)
+        said = str(error)
+        return said if len(said) <= LONGEST_MESSAGE else f"{said[:LONGEST_MESSAGE]}…"
     except Exception as broken:
         return f"it cannot be printed ({type(broken).__name__})"
 

@@ -47,7 +47,7 @@ def foreign_code() -> Iterator[None]:
     try:
         with redirect_stdout(sys.stderr):
             yield
-    except (SystemExit, KeyboardInterrupt) as error:
-        if asked_to_stop(error):
+    except BaseException as error:
+        if isinstance(error, Exception) or asked_to_stop(error):
             raise
         raise Escape(error) from error

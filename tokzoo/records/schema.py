@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from tokzoo.contracts.configs import Config
-from tokzoo.contracts.errors import ONE_LINE, TokzooError
+from tokzoo.contracts.errors import LONGEST_MESSAGE, ONE_LINE, TokzooError
 from tokzoo.contracts.text import printable
 from tokzoo.data.checked_json import CHECKSUM, NotAsWritten, with_checksum, without_checksum
 from tokzoo.data.files import load_json
@@ -34,7 +34,6 @@ from tokzoo.recipes.hashing import canonical, text_hash
 
 SCHEMA = "tokzoo.record/1"
 LONGEST_TEXT = 500
-LONGEST_MESSAGE = 10_000
 DEEPEST = 50
 LARGEST = 1e100
 """In size, of a number that is measured: its square is a number, too."""

@@ -1,7 +1,7 @@
 """Exact checkpoints: one safetensors file, written in one step, holding all that the next step depends on.
 
 Randomness needs no state: the loop seeds torch's generators from (seed, step), and the order of batches is a function
-of the step. So a checkpoint is tensors and a step number.
+of the step. So a checkpoint is tensors, a step number, and the name of the result that it is on its way to.
 """
 
 from dataclasses import dataclass
@@ -21,15 +21,16 @@ Parts = dict[str, dict[str, Tensor]]
 
 @dataclass(slots=True)
 class Checkpoint:
-    """The state after ``step`` updates."""
+    """The state after ``step`` updates, on the way to the result called ``of``."""
 
     step: int
     parts: Parts
+    of: str = ""
 
     def save(self, path: Path) -> None:
         """Write it to ``path``, replacing an older one only once this one is whole."""
         tensors = {f"{part}/{name}": tensor for part, named in self.parts.items() for name, tensor in named.items()}
-        save_tensors(tensors, path, {"format": FORMAT, "step": self.step})
+        save_tensors(tensors, path, {"format": FORMAT, "step": self.step, "of": self.of})
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint | None":
@@ -47,7 +48,7 @@ class Checkpoint:
         for key, tensor in tensors.items():
             part, _, name = key.partition("/")
             parts.setdefault(part, {})[name] = tensor
-        return cls(int(about["step"]), parts)
+        return cls(int(about["step"]), parts, about.get("of", ""))
 
     @torch.no_grad()
     def restore(self, live: Parts) -> bool:

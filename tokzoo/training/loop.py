@@ -35,6 +35,7 @@ class RunContext:
 
     Attributes:
         folder: where its log and checkpoint are.
+        result: the name of what it is to make, which a checkpoint bears too: another's is not gone on from.
         checkpoint_seconds: the time between checkpoints.
         accumulate: into how many parts a batch is cut, whose gradients are added: less memory. Terms that look at a
             batch as a whole (entropy, batch norm) then look at its parts.
@@ -50,6 +51,7 @@ class RunContext:
     report: Callable[[dict[str, Any]], None] = lambda event: None
     tell: Callable[[str], None] = lambda line: None
     stopping: Callable[[], bool] = lambda: False
+    result: str = ""
 
 
 class Trainer:
@@ -95,7 +97,7 @@ class Trainer:
             self.context.report(event)
             stopping = self.context.stopping()
             if done < total and (stopping or time.perf_counter() - saved >= self.context.checkpoint_seconds):
-                Checkpoint(done, self._parts()).save(self._path)
+                Checkpoint(done, self._parts(), self.context.result).save(self._path)
                 saved = time.perf_counter()
             if stopping and done < total:
                 raise Interrupted(f"stopped at step {done} of {total}")
@@ -179,13 +181,16 @@ class Trainer:
         return parts
 
     def _restore(self) -> int:
-        """Go back to the last checkpoint; one that is damaged, or of another model, counts for nothing."""
+        """Go back to the last checkpoint; one that is damaged, or another's, counts for nothing."""
         try:
             checkpoint = Checkpoint.load(self._path)
         except TokzooError as error:
             self.context.tell(f"begins anew: {describe(error)}")
             return 0
         if checkpoint is None:
+            return 0
+        if checkpoint.of != self.context.result:
+            self.context.tell(f"begins anew: {self._path}: another result's checkpoint")
             return 0
         if checkpoint.step > self.budget.steps or not checkpoint.restore(self._parts()):
             self.context.tell(f"begins anew: {self._path}: a checkpoint of another model")

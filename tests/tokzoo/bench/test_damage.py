@@ -12,6 +12,7 @@ from tests.conftest import in_process, write_small_fashion
 from tests.tokzoo.bench.test_run import stop_at
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.records.store import RecordStore
+from tokzoo.training.checkpoint import Checkpoint
 
 FLIPS = 4
 """Of each kind of file."""
@@ -156,6 +157,17 @@ def test_a_damaged_checkpoint_is_told_and_never_gone_on_from(short, copy, name, 
         flip(path, -1)
     outcome, _, (note,) = again(short, "copy")
     assert note == f"tokenizer begins anew: {path}: {told}"
+    assert outcome.record.id == short[1]
+
+
+def test_another_cells_checkpoint_is_never_gone_on_from(short, copy):
+    path = copy("stopped", "cache/tokenizer/*/checkpoint.safetensors")
+    checkpoint = Checkpoint.load(path)
+    assert checkpoint.of == f"tokenizer/{path.parent.name}"
+    checkpoint.of = "tokenizer/another"
+    checkpoint.save(path)
+    outcome, _, (note,) = again(short, "copy")
+    assert note == f"tokenizer begins anew: {path}: another result's checkpoint"
     assert outcome.record.id == short[1]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 
@@ -282,3 +283,12 @@ def test_a_gate_that_never_opens_is_warned_about(tokzoo):
     told = tokzoo(*tokzoo.tiny, "regularizers.entropy.start=40", "--dry-run").stderr
     assert "regularizers.entropy never acts: it starts at step 40" in told
     assert not tokzoo(*tokzoo.tiny, "regularizers.entropy.start=0.9", "--dry-run").stderr
+
+
+@pytest.mark.parametrize(("output", "said"), [("> /dev/full", "error: OSError: [Errno 28] No space left"), (">&-", "")])
+def test_output_that_cannot_be_written_is_told_in_a_line(output, said):
+    command = f"{shlex.quote(sys.executable)} -m tokzoo list quantizer {output}"
+    done = subprocess.run(["sh", "-c", command], check=False, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith(said)
+    assert done.returncode == (2 if said else 0)

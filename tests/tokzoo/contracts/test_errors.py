@@ -1,6 +1,6 @@
 import pytest
 
-from tokzoo.contracts.errors import ONE_LINE, Refusal, describe, suggest
+from tokzoo.contracts.errors import LONGEST_MESSAGE, ONE_LINE, Refusal, describe, suggest
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,7 @@ def test_the_nearest_name_is_suggested_or_all_are_listed(name, known, said):
         (ValueError("two\n  lines"), "ValueError: two lines"),
         (KeyError(), "KeyError: no message"),
         (RuntimeError("x" * 999), f"RuntimeError: {'x' * ONE_LINE}…"),
+        (Refusal("x" * 99_999), f"{'x' * LONGEST_MESSAGE}…"),
     ],
 )
 def test_an_error_is_told_in_one_line(error, said):

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+from asyncio import CancelledError
 
 import pytest
 
@@ -49,10 +50,13 @@ def test_where_nothing_else_is_said_an_interrupt_is_the_users(monkeypatch):
         raise KeyboardInterrupt
 
 
-def test_what_would_end_the_process_is_an_error_as_any():
+@pytest.mark.parametrize(
+    ("error", "said"), [(SystemExit("bye"), "SystemExit: bye"), (CancelledError("x"), "CancelledError: x")]
+)
+def test_what_would_end_the_process_is_an_error_as_any(error, said):
     with pytest.raises(Escape) as caught, foreign_code():
-        sys.exit("bye")
-    assert describe(caught.value) == "SystemExit: bye"
+        raise error
+    assert describe(caught.value) == said
 
 
 def test_what_is_printed_is_no_output(capsys):
