@@ -34,6 +34,11 @@ class Forecast:
     sizes: Mapping[str, int]
 
     @property
+    def params(self) -> int:
+        """The parameters of the tokenizer alone, as ``cost.params`` of the leaderboard has them."""
+        return sum(self.sizes.get(part, 0) for part in ("encoder", "quantizer", "decoder"))
+
+    @property
     def known(self) -> list[Took]:
         """How long those to be run took before, as far as that is known."""
         return [self.took[stage.name] for stage in self.fresh if stage.name in self.took]
@@ -130,8 +135,7 @@ def _print_lines(forecasts: Sequence[Forecast]) -> None:
         of = f"{len(each.fresh)} of {len(each.stages)}" if each.fresh else "none"
         time = each.seconds or ("?" if each.fresh else "")
         track = [Text(cell.track.id)] if len(tracks) > 1 else []
-        size = number(sum(each.sizes.values()), 0)
-        table.add_row(Text(cell.recipe.name), *track, str(cell.seed), bits, size, of, time)
+        table.add_row(Text(cell.recipe.name), *track, str(cell.seed), bits, number(each.params, 0), of, time)
     console().print(table)
 
 

@@ -21,7 +21,8 @@ def show_leaderboard(
         str | None, typer.Option("--recipe", metavar="GLOB", help="Only matching rows, as 'gigatok-*'.")
     ] = None,
     columns: Annotated[
-        str | None, typer.Option("--columns", metavar="METRIC,…", help="Metric ids, as 'reconstruction.*,cost.params'.")
+        str | None,
+        typer.Option("--columns", metavar="NAME,…", help="Metric ids or headings, as 'reconstruction.*,params'."),
     ] = None,
     form: Annotated[
         str | None,

@@ -28,16 +28,22 @@ def list_runs(out: Out = Path("runs"), json: AsJson = False) -> None:
     if json:
         print_json([_as_dict(run) for run in found.runs])
         return
-    table = Table("record", "written", "run", box=None, header_style="bold")
+    if not found.runs and not found.unfinished:
+        typer.echo(f"nothing under {out} yet; make something with tokzoo run, or name another --out")
+    shown, table = console(), Table(box=None, header_style="bold")
+    table.add_column("record", no_wrap=True)
+    table.add_column("written", no_wrap=True)
+    table.add_column("run", overflow="fold")
     for run in found.runs:
         style = "" if run.record.status == "ok" else "red"
         table.add_row(run.record.id, f"{run.written:%Y-%m-%d %H:%M}", Text(run.about, style=style))
+    if found.runs:
+        shown.print(table)
+    if found.unfinished:
+        shown.print("unfinished, no record yet (the command that began a cell goes on with it):", style="bold")
+    # A line each, which no table cuts or breaks: names are long, often differ in their ends alone, and are copied.
     for cell in found.unfinished:
-        table.add_row("none yet", "", Text(cell.name))
-    if table.row_count:
-        console().print(table)
-    else:
-        typer.echo(f"nothing under {out} yet; make something with tokzoo run, or name another --out")
+        shown.print(Text(f"  {cell.name}"), soft_wrap=True)
 
 
 def _as_dict(run: "Run") -> dict[str, object]:
@@ -84,8 +90,15 @@ def _print_run(run: "Run", out: Path) -> None:
     shown.print(table)
     for stage, key in record.stages.items():
         seconds = record.observed.get("stages", {}).get(stage, {}).get("seconds")
-        took = f"  {seconds:.1f} s" if seconds is not None else ""
-        shown.print(Text(f"  {stage:<16}{RunFolder(out).stage(stage, key)}{took}"))
+        took = f", {seconds:.1f} s" if seconds is not None else ""
+        _print_path(f"{stage}{took}", RunFolder(out).stage(stage, key))
     for folder in run.folders:
         for path in folder.pictures:
-            shown.print(Text(f"  {path.stem:<16}{path}"))
+            _print_path(path.stem, path)
+
+
+def _print_path(what: str, path: Path) -> None:
+    """Say what lies where, with the path whole on a line of its own, so that it can be copied."""
+    from rich.text import Text
+
+    console().print(Text(f"  {what}:\n    {path}"), soft_wrap=True)

@@ -17,7 +17,7 @@ def json(tables: Sequence[Values]) -> str:
 
 
 CSV = (
-    *("track", "track_hash", "rank_first", "rank_last", "recipe", "recipe_hash", "evidence", "seeds", "bits_per_image"),
+    *("track", "track_hash", "rank_first", "rank_last", "recipe", "recipe_hash", "evidence", "seed_ids", "code_bits"),
     *("metric", "label", "unit", "better", "mean", "half_width", "deviation", "n", "protocol"),
     *("records", "failures"),
 )
@@ -27,7 +27,7 @@ CSV = (
 def csv(tables: Sequence[Values]) -> str:
     """A line for each number, which says itself what it is, and one for each row that has none.
 
-    Seeds, records and failures are separated by semicolons.
+    Seeds, records and failures are separated by semicolons. What one seed does not have, such as a deviation, is empty.
     """
     text = io.StringIO()
     writer = comma_separated.DictWriter(text, CSV, lineterminator="\n")
@@ -49,9 +49,11 @@ def _of_row(table: Values, row: Values) -> dict[str, Any]:
         "track_hash": table["track_hash"],
         "rank_first": first,
         "rank_last": last,
-        **{name: row[name] for name in ("recipe", "recipe_hash", "bits_per_image")},
+        **{name: row[name] for name in ("recipe", "recipe_hash")},
+        "code_bits": row["bits_per_image"],
         "evidence": row["evidence"] if row["seeds"] else "failed",
-        **{name: ";".join(map(str, row[name])) for name in ("seeds", "records", "failures")},
+        "seed_ids": ";".join(map(str, row["seeds"])),
+        **{name: ";".join(row[name]) for name in ("records", "failures")},
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from tokzoo.contracts.errors import TokzooError, suggest
 from tokzoo.leaderboard.columns import Column, legend
 from tokzoo.leaderboard.rows import Row, Table
+from tokzoo.leaderboard.statistics import Estimate
 
 Values = Mapping[str, Any]
 """Plain values by name, as :func:`plain` makes them."""
@@ -19,15 +20,20 @@ def choose(tables: Sequence[Table], recipe: str | None = None, columns: Sequence
     Args:
         tables: all there are.
         recipe: a pattern of rows' labels, such as ``gigatok-*``; None: all. A table without such a row is left out.
-        columns: metric ids or patterns of them, in the order wanted; (): what each track shows.
+        columns: metric ids or patterns of them, or headings, in any case and in the order wanted; (): what each
+            track shows.
 
     Raises:
         TokzooError: a pattern that nothing in any table matches.
     """
-    measured = {column.key[0] for table in tables for column in table.columns}
+    measured = [column for table in tables for column in table.columns]
     for pattern in columns:
-        if not any(fnmatchcase(metric, pattern) for metric in measured):
-            raise TokzooError(f"--columns {pattern}: nothing of that name was measured; {suggest(pattern, measured)}")
+        if not any(_is_called(column, pattern) for column in measured):
+            known = {name.casefold() for column in measured for name in (column.key[0], column.about.label)}
+            raise TokzooError(
+                f"--columns {pattern}: nothing of that name was measured; a column is named by its metric id or its "
+                f"heading; {suggest(pattern.casefold(), known)}"
+            )
     chosen = [replace(t, rows=_rows(t, recipe), columns=_columns(t, columns)) for t in tables]
     if recipe is not None and not any(table.rows for table in chosen):
         known = {row.recipe for table in tables for row in table.rows}
@@ -42,8 +48,17 @@ def _rows(table: Table, recipe: str | None) -> list[Row]:
 def _columns(table: Table, patterns: Sequence[str]) -> list[Column]:
     if not patterns:
         return [column for column in table.columns if column.shown]
-    found = [c for pattern in patterns for c in table.columns if fnmatchcase(c.key[0], pattern)]
+    found = [c for pattern in patterns for c in table.columns if _is_called(c, pattern)]
     return list({column.key: column for column in found}.values())
+
+
+def _is_called(column: Column, name: str) -> bool:
+    """Whether a pattern of metric ids or a heading, with or without its mark, direction and unit, means a column."""
+    name, label = name.casefold(), column.about.label.casefold()
+    return fnmatchcase(column.key[0].casefold(), name) or name.partition(" [")[0].rstrip(" ↑↓") in (
+        label,
+        f"{label}{column.mark}",
+    )
 
 
 def plain(table: Table) -> dict[str, Any]:
@@ -85,10 +100,15 @@ def _row(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
         "seeds": list(row.seeds),
         "records": list(row.records.values()),
         "bits_per_image": row.bits_per_image,
-        "values": [None if value is None else asdict(value) for value in found],
+        "values": [None if value is None else _value(value) for value in found],
         "failures": row.failures,
         "disputes": row.disputes,
     }
+
+
+def _value(value: Estimate) -> dict[str, Any]:
+    """An estimate; one seed has no deviation, where 0 would say that nothing varies."""
+    return asdict(value) | ({"deviation": None} if value.n == 1 else {})
 
 
 def _notes(table: Table, columns: Sequence[Column]) -> list[str]:

@@ -58,7 +58,7 @@ def tokzoo_renderers() -> dict[str, str]:
     - ``rows``, best first, each with ``recipe`` (its label), ``recipe_hash``, ``rank`` ([first, last] place it may
       hold, or None), ``evidence``, ``seeds``, ``records`` (the id of each seed's), ``bits_per_image`` (or None),
       ``failures`` and ``disputes`` (lines of text), and ``values``, one per column: None, or ``mean``, ``n`` (seeds),
-      ``deviation`` and ``half_width`` (of the 95 % interval; None from one seed);
+      ``deviation`` and ``half_width`` (of the 95 % interval), which are None from one seed;
     - ``protocols``, by the columns' ``protocol``: everything that must be equal for two numbers to compare.
     """
     raise NotImplementedError

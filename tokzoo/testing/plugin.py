@@ -27,7 +27,7 @@ def check_plugin(plugin: Plugin, registry: Registry) -> Iterator[Finding]:
         return
     yield Finding(f"plugin {plugin.name}", "loads", "passed")
     for note in plugin.notes:
-        yield Finding(f"plugin {plugin.name}", "has_no_notes", "failed", note)
+        yield Finding(f"plugin {plugin.name}", "loads_without_warnings", "failed", note)
     for entry in registry.components:
         if entry.plugin == plugin.name:
             yield from check_component(entry, registry.components, registry.files)

@@ -3,11 +3,14 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
+
+from tokzoo.data.run_folder import RunFolder
 
 
 @pytest.mark.parametrize(
@@ -161,12 +164,14 @@ def test_a_dry_run_of_many_cells_has_a_line_for_each(finished):
     assert header.split() == ["recipe", "seed", "code", "bits", "params", "stages", "to", "run", "time"]
     cells, (count, time) = lines[:-2], lines[-2:]
     assert [" ".join(line.split()[1:6]) for line in cells] == [
-        "quantizer.codes=64 0 96 43 k",
-        "quantizer.codes=64 1 96 43 k",
-        "quantizer.codes=32 0 80 42 k",
-        "quantizer.codes=32 1 80 42 k",
+        "quantizer.codes=64 0 96 38 k",
+        "quantizer.codes=64 1 96 38 k",
+        "quantizer.codes=32 0 80 37 k",
+        "quantizer.codes=32 1 80 37 k",
     ]
     assert "none" in cells[0]
+    (row,) = json.loads(finished("leaderboard", "show", "--columns", "params", "--json").stdout)[0]["rows"]
+    assert f"{row['values'][0]['mean'] / 1e3:.0f} k" in cells[0], "as the leaderboard says"
     assert re.search(r"9 of 9 +\d+ s", cells[1])
     assert re.search(r"9 of 9 +\?", cells[2])
     assert count == "4 cells, 27 stages to run; nothing was trained"
@@ -244,6 +249,22 @@ def test_runs_list(finished):
     assert (told["record"], told["recipe"], told["seed"]) == (record["id"], "tiny", 0)
     assert "nothing under none yet; make something" in finished("runs", "list", "--out", "none").stdout
     assert "there is tiny (tokzoo runs list)" in finished("runs", "show", "nix", code=2).stderr
+
+
+def test_names_and_paths_are_whole_on_a_narrow_terminal(finished, tmp_path):
+    narrow, long = {"COLUMNS": "80"}, "gigatok-2d-nano-quantizer-vq-regularizers" + "-entropy-weight-0.1" * 3
+    out = shutil.copytree(finished.folder / "runs", tmp_path / "runs")
+    for end in ("-s0", "-s1"):
+        RunFolder(out).cell(long + end).write({}, {"tokenizer": end})
+    lines = finished("runs", "list", "--out", out, env=narrow).stdout.splitlines()
+    place = lines.index("unfinished, no record yet (the command that began a cell goes on with it):")
+    assert lines[place + 1 :] == [f"  {long}-s0", f"  {long}-s1"]
+    assert any(line.startswith(finished.records()[0]["id"]) for line in (each.strip() for each in lines[:place]))
+    shown = [line.strip() for line in finished("runs", "show", "tiny", "--out", out, env=narrow).stdout.splitlines()]
+    pictures = [str(path) for path in out.glob("cells/*/*.png")]
+    assert len(pictures) == 4
+    assert min(map(len, pictures)) > 76
+    assert {*pictures, *map(str, out.glob("cache/*/*"))} <= {*shown}
 
 
 def test_the_leaderboard_in_other_formats_and_in_part(finished):

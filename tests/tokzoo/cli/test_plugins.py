@@ -240,6 +240,13 @@ def test_check_solves_the_recipes_and_suites_that_a_plugin_ships(tokzoo):
     )
 
 
+def test_check_says_of_a_hook_without_its_mark_what_is_amiss(tokzoo):
+    (tokzoo.folder / "mine.py").write_text("def tokzoo_components(): return []\n")
+    lines = tokzoo("plugins", "check", "--plugin", "mine.py", code=1).stdout.splitlines()
+    said = "loads without warnings: tokzoo_components is never called: it is not marked with @tokzoo.hookimpl"
+    assert f"  failed   {said}" in lines
+
+
 def test_a_renderer_of_a_plugin_prints_the_table(finished):
     Path(finished.folder / "tsv.py").write_text(
         "import tokzoo\n"

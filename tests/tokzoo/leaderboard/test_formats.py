@@ -27,7 +27,7 @@ def test_json_is_all_there_is(tables):
 
 
 def test_csv_is_read_back_by_pandas(tables):
-    frame = pandas.read_csv(io.StringIO(formats.csv(tables)), dtype={"seeds": str})
+    frame = pandas.read_csv(io.StringIO(formats.csv(tables)), dtype={"seed_ids": str})
     assert list(frame.track.unique()) == ["other@1", "toy@1"]
     (line,) = frame[(frame.recipe == "a") & (frame.metric == "reconstruction.psnr")].to_dict("records")
     row = tables[1]["rows"][0]
@@ -35,7 +35,9 @@ def test_csv_is_read_back_by_pandas(tables):
         row["values"][0][k] for k in ("mean", "half_width", "n")
     )
     assert (line["label"], line["unit"], line["better"], line["protocol"]) == ("PSNR", "dB", "higher", "p")
-    assert (line["rank_first"], line["seeds"], line["records"]) == (1, "0;1;2", ";".join(row["records"]))
+    assert (line["rank_first"], line["seed_ids"], line["records"]) == (1, "0;1;2", ";".join(row["records"]))
+    assert (line["code_bits"], line["deviation"]) == (160, 1)
+    assert frame[frame.n == 1].deviation.isna().all(), "of one seed, which has no deviation, not 0"
     assert set(frame[frame.recipe == EVIL].protocol) == {"q", "u"}
     (failed,) = frame[frame.evidence == "failed"].to_dict("records")
     assert "no such luck" in failed["failures"]

@@ -56,8 +56,21 @@ def test_columns_are_chosen_by_metric_in_the_order_wanted(record):
     assert [column["metric"] for column in data["columns"]] == [USAGE, PSNR]
     (data,) = chosen(records, columns=[USAGE])
     assert data["notes"] == ["Sorted by PSNR (reconstruction.psnr), which is not shown."]
-    with pytest.raises(TokzooError, match=r"--columns codes.usag: nothing .* did you mean 'codes.usage'\?"):
-        chosen(records, columns=["codes.usag"])
+
+
+def test_columns_are_chosen_by_their_headings_too(seeds):
+    records = [*seeds(20.0, name="a"), *seeds(19.0, name="b", protocol="q")]
+    for names in (["usage", "psnr"], ["Codes.Usage", "PSNR ↑ [dB]"]):
+        (data,) = chosen(records, columns=names)
+        assert [column["metric"] for column in data["columns"]] == [USAGE, PSNR, PSNR]
+    assert [column["protocol"] for column in chosen(records, columns=["PSNR†"])[0]["columns"]] == ["q"]
+    for name, near in (("codes.usag", "codes.usage"), ("Usge", "usage"), ("PSNRR", "psnr")):
+        with pytest.raises(TokzooError) as error:
+            chosen(records, columns=[name])
+        assert str(error.value) == (
+            f"--columns {name}: nothing of that name was measured; a column is named by its metric id or its "
+            f"heading; did you mean '{near}'?"
+        )
 
 
 def test_notes_say_what_a_rank_is_and_why_there_is_none(seeds):
