@@ -186,7 +186,7 @@ def prepare(request: Request, options: Options, registry: Registry) -> Prepared:
         from tokzoo.assembly.devices import choose_device  # it needs torch, which takes its time
 
         choose_device(options.device)
-    told = [*losses(request, cells), *doubts(cells), *bench.other_releases(cells)]
+    told = [*losses(request, cells, registry.components), *doubts(cells), *bench.other_releases(cells)]
     return Prepared(cells, bench, told, [axis.key for axis in plan.axes])
 
 

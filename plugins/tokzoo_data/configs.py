@@ -7,6 +7,9 @@ from pydantic import Field
 
 import tokzoo
 
+TELLING = 100
+"""Fewer pictures to judge by say little of a tokenizer."""
+
 
 class FashionConfig(tokzoo.DatasetConfig):
     """Fashion-MNIST (Xiao, Rasul and Vollgraf, arXiv 1708.07747), one channel, padded from 28×28 to 32×32."""
@@ -92,6 +95,21 @@ class ImagesConfig(tokzoo.DatasetConfig):
         from tokzoo_data.images import pack
 
         return pack.fingerprint(self)
+
+    def warnings(self, steps: int) -> list[str]:
+        """That there are too few pictures to judge by."""
+        from tokzoo_data.images import tree
+
+        found = tree.read_tree(self)
+        judged, every = len(found.files["val"]), sum(map(len, found.files.values()))
+        if judged >= TELLING:
+            return []
+        more = (
+            "add some to its folder val"
+            if tree.is_split(found.root)
+            else "add some, or raise track.dataset.val_fraction"
+        )
+        return [f"has {judged} of {every} pictures to judge by; fewer than {TELLING} say little: {more}"]
 
 
 class Expected(tokzoo.Config):

@@ -152,6 +152,13 @@ def warnings(cell: Cell) -> list[str]:
     return [f"{recipe.name} on {cell.track.id} ({steps} steps): {line}" for line in lines]
 
 
+def data_warnings(cell: Cell) -> list[str]:
+    """What the dataset says may not be meant; a line each."""
+    steps = cell.track.tokenizer.steps
+    lines = ask_config(cell.track.dataset, lambda config: list(config.warnings(steps)))
+    return [f"{cell.track.id}: track.dataset {line}" for line in lines]
+
+
 def _idle(parts: Mapping[str, PartTraining], steps: int) -> list[str]:
     """The parts of a tokenizer that are never trained without that being said, and the first step without any."""
     never = {name: never_opens(each.start, each.stop, steps) for name, each in parts.items() if each.stop != 0}

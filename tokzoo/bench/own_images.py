@@ -1,17 +1,21 @@
 """What a track takes away of the pictures of one's own (``--data``), told before anything runs. No torch here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from tokzoo.bench.cell import Cell
 from tokzoo.bench.plan import Request
 from tokzoo.contracts.configs import DatasetConfig
-from tokzoo.contracts.errors import TokzooError
+from tokzoo.contracts.errors import Refusal, TokzooError
+from tokzoo.contracts.specs import ImageSpec
 from tokzoo.data.files import open_file, shown
 from tokzoo.data.opening import open_picture
 from tokzoo.data.pictures import find_pictures
+from tokzoo.recipes.models import Recipe
+from tokzoo.recipes.solver import solve
+from tokzoo.registry.catalogue import Catalogue
 
 LOOKED_AT = 64
 """Pictures, from all over the folder: looking at every one would take long."""
@@ -26,7 +30,7 @@ class _Look:
     coloured: bool
 
 
-def losses(request: Request, cells: Sequence[Cell]) -> list[str]:
+def losses(request: Request, cells: Sequence[Cell], catalogue: Catalogue) -> list[str]:
     """One line where pictures lose colour or size, and what would keep them; none where all of that was asked for."""
     axes = (tuple(axis.key.split(".")) for axis in request.axes)
     said = {key[1:] for key in axes if key[0] == "track"} | {key for key, _ in request.changes.track}
@@ -41,16 +45,41 @@ def losses(request: Request, cells: Sequence[Cell]) -> list[str]:
     done, keep = [], []
     if coloured and ("dataset", "channels") not in said:
         done.append("made grey")
-        keep.append("track.dataset.channels=3 keeps colour")
+        keep.append((replace(image, channels=3), "track.dataset.channels=3", "keeps colour"))
     if larger and ("dataset", "size") not in said:
         done += ["cut to their central square"] if any(look.width != look.height for look in larger) else []
         done.append(f"resized to {size}×{size}")
-        keep.append(f"track.dataset.size={_larger(size, larger)} keeps more of their size")
+        side = _larger(size, larger)
+        keep.append((replace(image, size=(side, side)), f"track.dataset.size={side}", "keeps more of their size"))
     if not done:
         return []
     first = next(look for look in looks if look in coloured or look in larger)
     example = f"{shown(first.name)} ({first.width}×{first.height}{', in colour' if first.coloured else ''})"
-    return [f"{shown(request.data)}: pictures such as {example} are {', '.join(done)}; {', '.join(keep)}"]
+    hints = [_hint(*each, cells, catalogue) for each in keep]
+    told = "; ".join(filter(None, (", ".join(done), ", ".join(filter(None, hints)))))
+    return [f"{shown(request.data)}: pictures such as {example} are {told}"]
+
+
+def _hint(image: ImageSpec, change: str, gain: str, cells: Sequence[Cell], catalogue: Catalogue) -> str:
+    """The change with all that has to be dropped for it; nothing where a tokenizer would not take such images."""
+    without: dict[str, None] = {}
+    for recipe in {cell.recipe.name: cell.recipe for cell in cells}.values():
+        classes = cells[0].data["classes"]
+        if recipe.weights is not None or not _takes(recipe, (), image, classes, catalogue):
+            return ""
+        refusing = [role for role in recipe.regularizers if not _takes(recipe, (role,), image, classes, catalogue)]
+        without |= {f"regularizers.{role}=null": None for role in refusing}
+    return " ".join((change, *without, gain))
+
+
+def _takes(recipe: Recipe, roles: Sequence[str], image: ImageSpec, classes: int | None, catalogue: Catalogue) -> bool:
+    """Whether its tokenizer, with no other regularizers than these, fits such images."""
+    kept = {role: recipe.regularizers[role] for role in roles}
+    try:
+        solve(recipe.model_copy(update={"regularizers": kept}), image, classes, catalogue)
+    except Refusal:
+        return False
+    return True
 
 
 def _larger(size: int, looks: Sequence[_Look]) -> int:

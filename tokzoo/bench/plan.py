@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tokzoo.bench.cell import Cell, make_cell, warnings
+from tokzoo.bench.cell import Cell, data_warnings, make_cell, warnings
 from tokzoo.bench.stages import left_out_metrics
 from tokzoo.contracts.errors import ONE_LINE, Refusal, TokzooError, suggest
 from tokzoo.recipes.files import is_file
@@ -118,7 +118,13 @@ def make_cells(plan: Plan, registry: Registry) -> list[Cell]:
 
 def doubts(cells: Iterable[Cell]) -> list[str]:
     """What is not wrong but may not be meant, a line each."""
-    return list(dict.fromkeys(line for cell in cells for line in (*warnings(cell), *left_out_metrics(cell))))
+    every = list(cells)
+    # Of the same data once: a dataset may have to look for its files.
+    lines = [
+        line for cell in {cell.data["fingerprint"]: cell for cell in every}.values() for line in data_warnings(cell)
+    ]
+    lines += [line for cell in every for line in (*warnings(cell), *left_out_metrics(cell))]
+    return list(dict.fromkeys(lines))
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

@@ -88,8 +88,8 @@ class ComponentConfig(Config):
     def warnings(self, steps: int) -> list[str]:
         """What is not wrong but may not be meant where a tokenizer is trained for so many steps.
 
-        Each is told in a line before anything is trained, after the component's place in the recipe: "never acts: it
-        starts at step 500; lower start".
+        Each is told in a line before anything is trained, after the component's place in recipe or track: "never acts:
+        it starts at step 500; lower start".
         """
         return []
 

@@ -1,5 +1,6 @@
 """What was meant by a key that is not of a recipe, or by values a comma apart."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,33 +18,46 @@ from tokzoo.registry.catalogue import Catalogue
 
 OPTIONS = {name: f"--{name}" for name in ("seeds", "data", "grid", "out", "jobs", "device", "plugin")}
 OPTIONS["seed"] = "--seeds"
+NEXT = re.compile(r",(?=\s*[A-Za-z_][\w.-]*\+?=)")
+"""A comma before what looks like another override."""
 MANY = 4
 """More places than these are not listed."""
 
 
-def refuse_misplaced(changes: Iterable[Override], tree: Tree, catalogue: Catalogue) -> None:
-    """Tell where a key is that a recipe, or under ``track`` a track, does not have, but something in it does.
+def refuse_options(changes: Iterable[Override]) -> None:
+    """Tell what is an option and no field of a recipe.
 
     Raises:
         TokzooError: there is one.
     """
     for key, value in changes:
+        if len(key) == 1 and key[0] in OPTIONS:
+            text = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+            raise TokzooError(
+                f"{key[0]}: no field of a recipe; give it as {OPTIONS[key[0]]} {text}, in Python as an argument"
+            )
+
+
+def refuse_misplaced(changes: Iterable[Override], tree: Tree, catalogue: Catalogue, dataset: str | None = None) -> None:
+    """Tell where a key is that a recipe, or under ``track`` a track, does not have, but something in it does.
+
+    ``dataset`` is the track's; None: it may be any.
+
+    Raises:
+        TokzooError: there is one.
+    """
+    for key, _ in changes:
         on_track = key[0] == "track"
         name = (key[1] if on_track else key[0]).removesuffix(APPEND)
         if len(key) != 1 + on_track or name in (Track if on_track else Recipe).model_fields:
             continue
-        if name in OPTIONS and not on_track:
-            text = ",".join(map(str, value)) if isinstance(value, list) else value
-            raise TokzooError(
-                f"{name}: no field of a recipe; give it as {OPTIONS[name]} {text}, in Python as an argument"
-            )
-        places = list(dict.fromkeys(_places(name, tree, catalogue, on_track)))[:MANY]
+        places = list(dict.fromkeys(_places(name, tree, catalogue, on_track, dataset)))[:MANY]
         if places:
             said = ".".join(key)
             raise TokzooError(f"{said}: unknown; did you mean {' or '.join(places)}? ({COMMAND_LINE})")
 
 
-def _places(name: str, tree: Tree, catalogue: Catalogue, on_track: bool) -> Iterator[str]:
+def _places(name: str, tree: Tree, catalogue: Catalogue, on_track: bool, dataset: str | None) -> Iterator[str]:
     """Dotted keys that end in a name: of the recipe's own components first, then of the track."""
     if not on_track:
         roles = at(tree.data, ("regularizers",), {})
@@ -58,7 +72,7 @@ def _places(name: str, tree: Tree, catalogue: Catalogue, on_track: bool) -> Iter
             yield f"train.tokenizer.{name}"
     models: dict[str, Sequence[type[BaseModel]]] = {
         "track": [Track],
-        "track.dataset": _models("dataset", catalogue),
+        "track.dataset": _models("dataset", catalogue, dataset),
         "track.tokenizer": [Budget],
         "track.probe": [Probe],
         "track.augment": [Augmentation],
@@ -76,7 +90,7 @@ def _models(kind: str, catalogue: Catalogue, use: Any = None) -> list[type[BaseM
 
 @contextmanager
 def several_hinted(changes: Sequence[Override]) -> Iterator[None]:
-    """Where a wrong value is several, in a list or a comma apart, say how each of them is run."""
+    """Where a wrong value is several, in a list or a comma apart, say how each of them is run, or set."""
     try:
         yield
     except TokzooError as error:
@@ -92,6 +106,9 @@ def several_hinted(changes: Sequence[Override]) -> Iterator[None]:
             else:
                 continue
             hint = f"; to run each of them: --grid '{dotted}={each}'"
+            if isinstance(value, str) and NEXT.search(value):
+                apart = " ".join(part.strip() for part in NEXT.split(f"{dotted}={value}"))
+                hint = f"; each override is an argument of its own, with a space between them: {apart}"
             told = [f"{line}{hint}" if line.startswith(places) else line for line in told]
         if told == lines:
             raise

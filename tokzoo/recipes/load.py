@@ -13,7 +13,7 @@ from pydantic import Field
 from tokzoo.contracts.configs import Config, DatasetConfig
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.recipes.files import beside, dropped, is_file, is_saved, read, recipe_tree, refuse_drop, track_tree
-from tokzoo.recipes.hints import refuse_misplaced, several_hinted
+from tokzoo.recipes.hints import refuse_misplaced, refuse_options, several_hinted
 from tokzoo.recipes.label import differing, label
 from tokzoo.recipes.models import Recipe, Track
 from tokzoo.recipes.resolve import resolve_recipe, resolve_track
@@ -23,6 +23,7 @@ from tokzoo.recipes.tree import (
     COMMAND_LINE,
     Key,
     Override,
+    Tree,
     apply_overrides,
     nested,
     parse_key,
@@ -66,12 +67,17 @@ class Changes:
 
 
 def load_recipe(
-    name: str, registry: Registry, changes: Sequence[Override] = (), axes: Sequence[Override] = ()
+    name: str,
+    registry: Registry,
+    changes: Sequence[Override] = (),
+    axes: Sequence[Override] = (),
+    track: Track | None = None,
 ) -> Recipe:
     """A resolved recipe: component defaults < recipe < file that extends it < command line < its place in a grid.
 
     What was changed is said in its name, unless the changes name it; its place in a grid, ``axes``, always. The folder
-    of a saved tokenizer is judged as it is, and that is said too.
+    of a saved tokenizer is judged as it is, and that is said too. What was meant by a wrong key is looked for in the
+    ``track``, if there is one.
 
     Raises:
         TokzooError: unknown, or something in it is wrong.
@@ -87,8 +93,9 @@ def load_recipe(
     for key, value in changes:
         for role in dropped(nested(key, value)):
             refuse_drop(tree, role, COMMAND_LINE)
-    refuse_misplaced(changes, tree, registry.components)
     own = [(key, value) for key, value in axes if key[0] != "track"]
+    refuse_options(changes)
+    refuse_misplaced((*changes, *own), tree, registry.components, track.dataset.use if track else None)
     with several_hinted((*changes, *own)):
         apply_overrides(tree, (*changes, *own))
         said = [*judged, *differing(changes, before, tree.data)]
@@ -105,8 +112,9 @@ def load_track(name: str, registry: Registry, changes: Sequence[Override] = ()) 
     """
     shipped = not is_file(name)
     path, tree = track_tree(name, registry)
-    refuse_misplaced([(("track", *key), value) for key, value in changes], tree, registry.components)
-    with several_hinted([(("track", *key), value) for key, value in changes]):
+    said = [(("track", *key), value) for key, value in changes]
+    refuse_misplaced(said, tree, registry.components, _dataset(tree, changes))
+    with several_hinted(said):
         lay_over(tree, lambda changed: apply_overrides(changed, changes), registry.components)
         track = resolve_track(tree, registry.components, official=True)
     if not shipped or not all(_only_says_where(track, key) for key, _ in changes):
@@ -114,6 +122,13 @@ def load_track(name: str, registry: Registry, changes: Sequence[Override] = ()) 
     if shipped and track.official_id != path.stem:
         raise TokzooError(f"track {track.id}: its file is named {path.name}; give both the same name@version")
     return track
+
+
+def _dataset(tree: Tree, changes: Sequence[Override]) -> str | None:
+    """The name of a track's dataset once it is changed; None where it is in doubt."""
+    given = [tree.data.get("dataset"), *(nested(key[1:], value) for key, value in changes if key[0] == "dataset")]
+    names = [each.get("use") if isinstance(each, dict) else each for each in given]
+    return next((name for name in reversed(names) if isinstance(name, str)), None)
 
 
 def _only_says_where(track: Track, key: Key) -> bool:
@@ -146,6 +161,7 @@ def grid(axes: Sequence[Axis]) -> list[tuple[Override, ...]]:
     Raises:
         TokzooError: a key that no override may have.
     """
+    refuse_options(((axis.key,), axis.values) for axis in axes)
     keys = [tuple(axis.key.split(".")) for axis in axes]
     members = [tuple(zip(keys, values, strict=True)) for values in itertools.product(*(axis.values for axis in axes))]
     for member in members[:1]:
@@ -211,13 +227,9 @@ def with_images(plan: Plan, folder: Path, registry: Registry) -> Plan:
 def plan_recipes(plan: Plan, registry: Registry) -> list[tuple[Recipe, Track]]:
     """Every recipe of a plan, resolved, with its track."""
     members = grid(plan.axes)
-    tracks: list[Track] = []
-    pairs = []
-    for name in plan.recipes:
-        for place, member in enumerate(members):
-            recipe = load_recipe(name, registry, plan.changes.recipe, member)
-            if place == len(tracks):
-                changes = (*plan.changes.track, *Changes.of(member).track)
-                tracks.append(load_track(plan.track, registry, changes))
-            pairs.append((recipe, tracks[place]))
-    return pairs
+    tracks = [load_track(plan.track, registry, (*plan.changes.track, *Changes.of(each).track)) for each in members]
+    return [
+        (load_recipe(name, registry, plan.changes.recipe, member, track), track)
+        for name in plan.recipes
+        for member, track in zip(members, tracks, strict=True)
+    ]

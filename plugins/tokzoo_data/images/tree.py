@@ -51,7 +51,7 @@ def read_tree(config: "ImagesConfig") -> Tree:
     """
     root = _folder(config.root)
     classes = read_classes(config)
-    if _is_split(root):
+    if is_split(root):
         files = {split: [f"{split}/{name}" for name in find_pictures(root / split)] for split in SPLITS}
         mend = "put images there"
     else:
@@ -66,7 +66,7 @@ def read_tree(config: "ImagesConfig") -> Tree:
     if classes is None:
         return Tree(root, None, files, None)
     numbers = {name: number for number, name in enumerate(classes)}
-    level = 1 if _is_split(root) else 0
+    level = 1 if is_split(root) else 0
     labels = {split: [numbers[name.split("/")[level]] for name in names] for split, names in files.items()}
     return Tree(root, classes, files, labels)
 
@@ -80,7 +80,7 @@ def read_classes(config: "ImagesConfig") -> tuple[str, ...] | None:
     root = _folder(config.root)
     if not config.labels:
         return None
-    if not _is_split(root):
+    if not is_split(root):
         return _distinct(root, _class_folders(root))
     train, val = (_class_folders(root / split) for split in SPLITS)
     classes = _distinct(root / "train", train)
@@ -103,7 +103,8 @@ def _folder(given: Path) -> Path:
     return root
 
 
-def _is_split(root: Path) -> bool:
+def is_split(root: Path) -> bool:
+    """Whether its folders say what is learned from and what is judged by."""
     return all((root / split).is_dir() for split in SPLITS)
 
 

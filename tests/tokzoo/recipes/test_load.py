@@ -243,6 +243,7 @@ def test_a_track_of_data_from_elsewhere_stays_itself_when_told_where_they_are():
     ("text", "said"),
     [
         ("labels=false", "labels: unknown; did you mean track.dataset.labels? (command line)"),
+        ("track.labels=false", "track.labels: unknown; did you mean track.dataset.labels? (command line)"),
         ("codes=64", "codes: unknown; did you mean quantizer.codes or track.probe.codes? (command line)"),
         ("lr=1", "lr: unknown; did you mean train.tokenizer.lr? (command line)"),
         ("temperature=1", "temperature: unknown; did you mean regularizers.entropy.temperature? (command line)"),
@@ -257,6 +258,11 @@ def test_a_track_of_data_from_elsewhere_stays_itself_when_told_where_they_are():
             "found ['vq', 'fsq'] (command line); to run each of them: --grid 'quantizer=[vq, fsq]'",
         ),
         ("quantizer.codes=[64, 128]", "to run each of them: --grid 'quantizer.codes=[64, 128]'"),
+        (
+            "regularizers.entropy=null,regularizers.l1=null",
+            "; each override is an argument of its own, with a space between them: "
+            "regularizers.entropy=null regularizers.l1=null",
+        ),
         ("track.samples=5,6", "to run each of them: --grid 'track.samples=[5, 6]'"),
     ],
 )
@@ -265,9 +271,25 @@ def test_what_stands_in_the_wrong_place_is_told_where_it_belongs(zoo, with_compo
         labels: bool = True
 
     with_component("dataset", "folder", Folder)
-    plan = Plan(("base",), "toy", changes=Changes.parse([text]))
+    plan = Plan(("base",), "toy", changes=Changes.parse([text, "track.dataset=folder"]))
     with pytest.raises(TokzooError, match=re.escape(said)):
         plan_recipes(plan, zoo.registry)
+    if "labels" in text:
+        plan = Plan(("base",), "toy", changes=Changes.parse([text]))
+        with pytest.raises(TokzooError, match=r"labels: unknown; known: .*summary"):
+            plan_recipes(plan, zoo.registry)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed=[0, 1]", "seed: no field of a recipe; give it as --seeds 0,1"),
+        ("codes=[64, 128]", "codes: unknown; did you mean quantizer.codes or track.probe.codes?"),
+    ],
+)
+def test_an_axis_in_the_wrong_place_is_told_where_it_belongs(zoo, text, said):
+    with pytest.raises(TokzooError, match=re.escape(said)):
+        plan_recipes(Plan(("base",), "toy", axes=(Axis.parse(text),)), zoo.registry)
 
 
 def test_a_path_that_is_no_recipe_is_told_why(zoo, tmp_path):
