@@ -14,6 +14,7 @@ from tokzoo.contracts.guard import foreign_code
 ASKED = """
 import signal, time
 from tokzoo.contracts.guard import SIGNALS, Stopped, foreign_code, stop_on_signals
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start what is in the background without it
 signal.signal(signal.SIGHUP, {hang_up})
 stop_on_signals()
 for number in SIGNALS:
