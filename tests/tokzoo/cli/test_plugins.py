@@ -167,8 +167,9 @@ def test_doctor_finds_what_is_broken_and_what_is_slow(tokzoo, site):
     (site / "plugin_third_configs.py").unlink()
     install(site, "import", AT_LOADING["import"][0])
     command = [sys.executable, "-m", "tokzoo", "plugins", "doctor", "--traceback"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    done = " ".join(found.stdout.split())  # lines are as long as COLUMNS says
+    wide = {**os.environ, "COLUMNS": "300"}
+    found = subprocess.run(command, capture_output=True, text=True, check=False, env=wide)
+    done = found.stdout
     assert found.returncode == 1
     assert "!  import (import 1.0)" in done
     assert "RuntimeError: not today" in done
