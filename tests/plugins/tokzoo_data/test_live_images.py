@@ -476,7 +476,7 @@ def dataset_of(root):
 def bench_of(cell, registry, folder):
     """Where the stages of a cell are run, quietly."""
     stages = {stage.name: stage for stage in stages_of(cell)}
-    quiet = {"report": lambda stage, event: None, "stopping": lambda: False}
+    quiet = {"tell": lambda stage, line: None, "report": lambda stage, event: None, "stopping": lambda: False}
     cache = StageCache(RunFolder(folder))
     return Workbench(cell, stages, cache, registry, torch.device("cpu"), 1, 60.0, 1, **quiet)
 
