@@ -18,7 +18,7 @@ from tokzoo.bench.own_images import losses
 from tokzoo.bench.plan import Request, check_device, doubts, make_cells, make_plan
 from tokzoo.bench.progress import progress
 from tokzoo.bench.run import Bench, Options, Outcome, summary_lines
-from tokzoo.bench.stages import stages_of
+from tokzoo.bench.stages import stage_keys
 from tokzoo.contracts.configs import ExecutorConfig
 from tokzoo.contracts.errors import TokzooError
 from tokzoo.contracts.text import line_width
@@ -120,8 +120,7 @@ class Results:
         if type(cell) is not int or not -len(self.outcomes) <= cell < len(self.outcomes):
             raise TokzooError(f"tokenizer({cell!r}): the place of a cell is 0 to {len(self.outcomes) - 1}")
         chosen = self.outcomes[cell].cell
-        key = next(stage.key for stage in stages_of(chosen) if stage.name == "tokenizer")
-        folder = self._bench.run_folder.trained("tokenizer", key, f"cell {chosen.id}")
+        folder = self._bench.run_folder.trained("tokenizer", stage_keys(chosen)["tokenizer"], f"cell {chosen.id}")
         loaded = _load(folder, self._bench.registry, device)
         # Cells that only sample otherwise share what was trained.
         loaded.sampler = chosen.recipe.sampler.decoder

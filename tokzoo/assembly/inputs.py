@@ -63,7 +63,11 @@ def _check_range(images: Tensor) -> None:
 
 
 def as_codes(given: Codes, like: Tensor) -> Tensor | None:
-    """Codes as int64, on the device of ``like``; None where they are not integers."""
+    """Codes as int64, on the device of ``like``; None where they are not integers.
+
+    Raises:
+        TokzooError: there are none.
+    """
     codes = _tensor(given)
     if codes is not None and codes.shape[:1] == (0,):
         raise TokzooError("expected the codes of at least one image, found none")

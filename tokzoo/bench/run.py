@@ -10,7 +10,7 @@ from typing import Any
 from tokzoo.bench.cache import Found, Result, StageCache
 from tokzoo.bench.cell import Cell
 from tokzoo.bench.job_file import JobFile, new_attempt
-from tokzoo.bench.stages import CellStage, stages_of
+from tokzoo.bench.stages import CellStage, stage_keys, stages_of
 from tokzoo.bench.summary import failed_record, measured_record
 from tokzoo.bench.worker import Worker
 from tokzoo.contracts.errors import ONE_LINE, Broken, TokzooError, describe
@@ -95,7 +95,7 @@ class Bench:
         executor = self._executor(len(cells))
         with writing(self.options.out, mend="name another folder with --out (in Python, out=…)"):
             self.run_folder.cells.mkdir(parents=True, exist_ok=True)
-        attempt = new_attempt()
+        attempt, plugins = new_attempt(), {str(path): file_hash(path) for path in self.registry.files}
         jobs: list[Job] = []
         for name, cell in by_id.items():
             results = self.results(cell)
@@ -103,7 +103,7 @@ class Bench:
                 with writing(self.folder(cell).path):
                     self._describe(cell)
                     if results is None:
-                        jobs.append(self._prepare(cell, attempt, executor.threads))
+                        jobs.append(self._prepare(cell, attempt, plugins, executor.threads))
                         waiting[name] = cell
                         continue
             except TokzooError as error:
@@ -165,20 +165,20 @@ class Bench:
 
     def _describe(self, cell: Cell) -> None:
         """Write what a cell is, unless that stands there, whole."""
-        stages = {stage.name: stage.key for stage in stages_of(cell)}
+        keys = stage_keys(cell)
         with suppress(TokzooError):
-            if self.folder(cell).read()["stages"] == stages:
+            if self.folder(cell).read()["stages"] == keys:
                 return
-        self.folder(cell).write(cell.dump(), stages)
+        self.folder(cell).write(cell.dump(), keys)
 
-    def _prepare(self, cell: Cell, attempt: str, threads: int) -> Job:
+    def _prepare(self, cell: Cell, attempt: str, plugins: dict[str, str], threads: int) -> Job:
         """Write what a worker is told."""
         options = self.options
         job = JobFile(
             cell=cell.id,
             content=cell.dump(),
-            stages={stage.name: stage.key for stage in stages_of(cell)},
-            plugins={str(path): file_hash(path) for path in self.registry.files},
+            stages=stage_keys(cell),
+            plugins=plugins,
             device=options.device,
             threads=threads,
             checkpoint_seconds=options.checkpoint_seconds,

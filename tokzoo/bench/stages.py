@@ -4,7 +4,7 @@ A key hashes what a stage depends on and nothing else, so cells that differ only
 tokenizer. To add a stage, add its row here and its function. No torch here.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -284,6 +284,11 @@ def left_out_metrics(cell: Cell) -> list[str]:
     return [f"{cell.track.id}: not measured {why}: {', '.join(found)}" for why, found in names.items()]
 
 
+def stage_keys(cell: Cell) -> dict[str, str]:
+    """The keys of a cell's stages, by name."""
+    return {stage.name: stage.key for stage in stages_of(cell)}
+
+
 def missing_files(cell: Cell, stages: Iterable[CellStage]) -> list[str]:
     """Which files some stages of a cell need that are not on this machine, a line each."""
     # What comes with its weights is not trained: it starts nothing.
@@ -295,13 +300,7 @@ def missing_files(cell: Cell, stages: Iterable[CellStage]) -> list[str]:
 
 def all_slots(stages: Iterable[CellStage]) -> list[Slot]:
     """The components that do the work of stages, and those within them."""
-    return [part for stage in stages for slot in stage.slots for part in _with_parts(slot)]
-
-
-def _with_parts(slot: Slot) -> Iterator[Slot]:
-    yield slot
-    for part in slot.parts():
-        yield from _with_parts(part)
+    return [part for stage in stages for slot in stage.slots for part in slot.whole()]
 
 
 def _stage(slot: Slot) -> str:

@@ -8,7 +8,7 @@ from tokzoo import __version__
 from tokzoo.bench.cache import Result
 from tokzoo.bench.cell import Cell
 from tokzoo.bench.provenance import code_of, other_releases
-from tokzoo.bench.stages import ENGINE, CellStage, not_applicable, stage_metrics, stages_of
+from tokzoo.bench.stages import ENGINE, CellStage, not_applicable, stage_keys, stage_metrics
 from tokzoo.contracts.configs import MetricConfig
 from tokzoo.recipes.hashing import content_hash
 from tokzoo.recipes.slots import Slot
@@ -123,7 +123,7 @@ def _common(cell: Cell) -> dict[str, Any]:
             "engine": ENGINE,
             "components": {place: _provenance(slot) for place, slot in slots.items()},
         },
-        "stages": {stage.name: stage.key for stage in stages_of(cell)},
+        "stages": stage_keys(cell),
         "not_applicable": not_applicable(cell),
     }
 

@@ -28,7 +28,6 @@ from tokzoo.data.event_file import EventFile
 from tokzoo.data.locks import stopping
 from tokzoo.data.run_folder import RunFolder
 from tokzoo.recipes.models import PARTS
-from tokzoo.recipes.slots import Slot
 from tokzoo.registry.component import import_target, load_target
 from tokzoo.registry.plugins import Registry
 
@@ -174,7 +173,9 @@ class Worker:
         for stage in stages:
             self.stage = stage.name
             import_target(stage.stage.target, f"stage {stage.name}")
-            _load(slot for slot in stage.slots if found[stage.name].result is None or slot in models)
+            needed = [slot for slot in stage.slots if found[stage.name].result is None or slot in models]
+            for part in (part for slot in needed for part in slot.whole()):
+                load_target(part.entry.spec)
         self.stage = "start"
         check_loaded(sources)
 
@@ -229,13 +230,6 @@ class Worker:
         self._tell(stage.name, f"its files in {bench.cache.path(stage)} are damaged: it is run again")
         self.mended = True
         self._ensure(bench, stage)
-
-
-def _load(slots: Iterable[Slot]) -> None:
-    """Import the classes of components, and of those their configs refer to."""
-    for slot in slots:
-        load_target(slot.entry.spec)
-        _load(slot.parts())
 
 
 def _end_with_parent() -> None:

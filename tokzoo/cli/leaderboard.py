@@ -8,6 +8,7 @@ import typer
 
 from tokzoo.cli.common import Out, PluginFiles, console, open_registry
 from tokzoo.contracts.errors import Broken, TokzooError, describe, suggest
+from tokzoo.contracts.guard import foreign_code
 from tokzoo.data.run_folder import RunFolder
 
 app = typer.Typer(help="Tables computed from records.", no_args_is_help=True)
@@ -82,8 +83,9 @@ def _renderer(name: str | None, plugins: list[Path] | None) -> Callable[[list[An
         from tokzoo.leaderboard.values import plain
 
         try:
-            text = str(render([plain(table) for table in tables]))
-        except (Exception, SystemExit) as error:
+            with foreign_code():
+                text = str(render([plain(table) for table in tables]))
+        except Exception as error:
             raise Broken(f"renderer {name} ({owner}): {describe(error)}") from error
         typer.echo(text)
 

@@ -72,6 +72,8 @@ def env() -> None:
 def main() -> None:
     """Run the command line. Exit codes: 0 ok, 1 some cell failed, 2 usage, 130 stopped."""
     stop_on_signals()
+    if sys.stdout is None:  # it was closed by the caller
+        _print_no_more()
     _escape_what_the_encoding_has_not()
     commands = typer.main.get_group(app)
     try:
@@ -84,14 +86,17 @@ def main() -> None:
         sys.exit(2)
     except OSError as error:  # of output above all: a full disk, a closed pipe
         typer.echo(f"error: {describe(error)}", err=True)
-        # What could not be written is not tried again at the end.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        _print_no_more()  # what could not be written would be tried again at the end
         sys.exit(2)
+
+
+def _print_no_more() -> None:
+    """Send what is printed from here on nowhere."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - it is open as long as the process is
 
 
 def _escape_what_the_encoding_has_not() -> None:
     """Where output is not UTF-8, print what it cannot hold as its escape: better than no output."""
-    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - it was closed by the caller
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

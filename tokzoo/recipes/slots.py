@@ -74,6 +74,12 @@ class Slot:
         """The components its config refers to, in the order of the fields."""
         return list(_slots_in(self.config))
 
+    def whole(self) -> Iterator["Slot"]:
+        """It, and all components within it, each before its own parts."""
+        yield self
+        for part in self.parts():
+            yield from part.whole()
+
 
 def _hash_of(path: str) -> str:
     return path if path.startswith(HASH) else f"{HASH}{known_hash(expanded(path))}"

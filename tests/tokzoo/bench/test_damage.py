@@ -183,25 +183,27 @@ def test_damaged_records_and_descriptions_are_written_again(short, copy):
     assert [path.read_bytes() for path in (record, cell)] == whole
 
 
+def blocked(short, path):
+    """The failure of a cell, with a file in the way of a folder that it writes into."""
+    shutil.rmtree(path)
+    path.write_text("in the way")
+    outcome, _, _ = again(short, "copy")
+    assert outcome.record.status == "failed"
+    assert "cannot be written" in outcome.record.failure.message
+    return outcome.record.failure
+
+
 def test_a_record_that_cannot_be_written_is_a_failed_cell_and_the_next_run_writes_it(short, copy):
     records = copy("done", "records")
-    shutil.rmtree(records)
-    records.write_text("in the way")
-    outcome, _, _ = again(short, "copy")
-    assert (outcome.record.status, outcome.record.failure.stage) == ("failed", "record")
-    assert "cannot be written" in outcome.record.failure.message
-    assert "run it again: all its stages are done" in outcome.record.failure.message
+    failure = blocked(short, records)
+    assert failure.stage == "record"
+    assert "run it again: all its stages are done" in failure.message
     records.unlink()
     assert again(short, "copy")[0].record.id == short[1]
 
 
 def test_a_cell_that_cannot_be_described_is_a_failed_cell(short, copy):
-    cell = copy("stopped", "cells/*")
-    shutil.rmtree(cell)
-    cell.write_text("in the way")
-    outcome, _, _ = again(short, "copy")
-    assert (outcome.record.status, outcome.record.failure.stage) == ("failed", "start")
-    assert "cannot be written" in outcome.record.failure.message
+    assert blocked(short, copy("stopped", "cells/*")).stage == "start"
 
 
 def test_data_that_changes_while_a_cell_waits_fails_the_cell(short, copy):

@@ -28,7 +28,7 @@ def made(tmp_path):
     write_small_fashion(tmp_path / "fashion")
     bench, (cell,) = in_process(tmp_path)
     bench._describe(cell)
-    return bench, cell, bench._prepare(cell, new_attempt(), 1)
+    return bench, cell, bench._prepare(cell, new_attempt(), {}, 1)
 
 
 def events(job):

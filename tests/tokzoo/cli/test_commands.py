@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from tokzoo.data.run_folder import RunFolder
 
@@ -196,9 +195,9 @@ def test_a_dry_run_names_weights_that_are_not_here_with_file_source_and_field(to
     assert lines[2].endswith("; or set weights to its path")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_gpu_that_is_not_there_is_told_before_anything_is_done(tokzoo):
-    told = tokzoo(*tokzoo.tiny, "--device", "cuda", "--dry-run", code=2).stderr
+    hidden = {"CUDA_VISIBLE_DEVICES": ""}
+    told = tokzoo(*tokzoo.tiny, "--device", "cuda", "--dry-run", code=2, env=hidden).stderr
     assert "device cuda: torch sees no CUDA device; use cpu" in told
     assert not (tokzoo.folder / "runs").exists()
 
